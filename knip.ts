@@ -1,7 +1,7 @@
 /** What is unused is named by knip. */
 import type { KnipConfig } from 'knip';
 
-import { catalogue, folderOf } from './config/catalogue.ts';
+import { allProcesses, folderOf } from './config/catalogue.ts';
 
 const config: KnipConfig = {
   entry: [
@@ -10,7 +10,7 @@ const config: KnipConfig = {
     'scripts/stdio/main.ts',
     'scripts/test.ts',
     'scripts/commands/*.ts',
-    ...catalogue.map((entry) => `${folderOf(entry)}/service.ts`),
+    ...allProcesses.map((entry) => `${folderOf(entry)}/service.ts`),
     'services/*/{bench,contract.fixture}.ts',
     'scripts/bench/rungs/*.ts',
     'examples/*/{run,lead,writer,coder}.ts',

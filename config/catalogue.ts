@@ -3,8 +3,8 @@
  * table and everything else that names a process are derived from it.
  */
 
-/** `1` core, `2` tools, `3` system and external; observers watch calls; platform joins, watches and shows the rest. */
-export type Tier = 1 | 2 | 3 | 'observer' | 'platform';
+/** `1` core, `2` tools, `3` system and external; observers watch calls; platform joins, watches and shows the rest; agents do tasks. */
+export type Tier = 1 | 2 | 3 | 'observer' | 'platform' | 'agent';
 
 /** What the process may reach: nothing, this host's loopback, or the outside. */
 export type NetworkClass = 'none' | 'loopback' | 'egress';
@@ -58,6 +58,7 @@ export interface CatalogueEntry {
   readonly asks?: readonly string[];
 }
 
+/** The fleet as it starts and is installed. */
 export const catalogue = [
   {
     name: 'memory',
@@ -230,29 +231,97 @@ export const catalogue = [
   },
 ] as const satisfies readonly CatalogueEntry[];
 
-/** Ports of the design for processes to come: nobody else takes one, and who comes takes its own. */
-export const reservedPorts: Readonly<Record<string, number>> = {
-  'agent-manager': 50_100,
-  'agent-frontend': 50_101,
-  'agent-backend': 50_102,
-  'agent-database': 50_103,
-  'agent-devops': 50_104,
-  'agent-integration': 50_105,
-  'agent-qa': 50_106,
-};
+/** They go to work by themselves, so they start, and are installed, only where somebody asks for them. */
+export const agents = [
+  {
+    name: 'agent-manager',
+    port: 50_100,
+    tier: 'agent',
+    network: 'loopback',
+    description:
+      'Does tasks of planning: looks through a project, and reports its order, risks and who can do what.',
+    data: null,
+    asks: ['orchestrator:write', 'hub:write', 'memory:write', 'context:write', 'system-info:read'],
+  },
+  {
+    name: 'agent-frontend',
+    port: 50_101,
+    tier: 'agent',
+    network: 'loopback',
+    description: 'Does tasks of user interfaces: files and git.',
+    data: null,
+    asks: ['orchestrator:write', 'filesystem:write', 'git:write'],
+  },
+  {
+    name: 'agent-backend',
+    port: 50_102,
+    tier: 'agent',
+    network: 'loopback',
+    description: 'Does tasks of servers and APIs: files, git, Python, SQLite to read.',
+    data: null,
+    asks: ['orchestrator:write', 'filesystem:write', 'git:write', 'python:write', 'sqlite:read'],
+  },
+  {
+    name: 'agent-database',
+    port: 50_103,
+    tier: 'agent',
+    network: 'loopback',
+    description: 'Does tasks of databases: SQLite, Supabase or Postgres, files to read.',
+    data: null,
+    asks: ['orchestrator:write', 'sqlite:write', 'supabase:write', 'filesystem:read'],
+  },
+  {
+    name: 'agent-devops',
+    port: 50_104,
+    tier: 'agent',
+    network: 'loopback',
+    description: 'Does tasks of operations: files, git, Python, and how the host is and what it logs.',
+    data: null,
+    asks: [
+      'orchestrator:write',
+      'filesystem:write',
+      'git:write',
+      'python:write',
+      'system-info:read',
+      'logging:read',
+    ],
+  },
+  {
+    name: 'agent-integration',
+    port: 50_105,
+    tier: 'agent',
+    network: 'loopback',
+    description: 'Does tasks that join systems: git, files, messages of the hub.',
+    data: null,
+    asks: ['orchestrator:write', 'git:write', 'filesystem:write', 'hub:write'],
+  },
+  {
+    name: 'agent-qa',
+    port: 50_106,
+    tier: 'agent',
+    network: 'loopback',
+    description: 'Does tasks of testing: runs Python, and reads files, git and SQLite.',
+    data: null,
+    asks: ['orchestrator:write', 'python:write', 'filesystem:read', 'git:read', 'sqlite:read'],
+  },
+] as const satisfies readonly CatalogueEntry[];
 
-export type ProcessName = (typeof catalogue)[number]['name'];
+/** Of the fleet, and what may run beside it. */
+export const allProcesses: readonly CatalogueEntry[] = [...catalogue, ...agents];
+
+export type AgentName = (typeof agents)[number]['name'];
+export type ProcessName = (typeof catalogue)[number]['name'] | AgentName;
 
 /** The order in which tiers start; they stop in the reverse order. */
-export const tierOrder: readonly Tier[] = [1, 2, 3, 'observer', 'platform'];
+export const tierOrder: readonly Tier[] = [1, 2, 3, 'observer', 'platform', 'agent'];
 
 export function entryOf(name: string): CatalogueEntry | undefined {
-  return catalogue.find((entry) => entry.name === name);
+  return allProcesses.find((entry) => entry.name === name);
 }
 
-/** Whether the process has tools of its own: everything but the platform does. */
+/** Whether the process has tools of its own: everything but the platform and agents does. */
 export function isService(entry: Pick<CatalogueEntry, 'tier'>): boolean {
-  return entry.tier !== 'platform';
+  return entry.tier !== 'platform' && entry.tier !== 'agent';
 }
 
 /** Whether clients call tools there: of its own, or of those it stands in front of. */
@@ -273,13 +342,13 @@ export function onlyAt(
 
 /** Where its code and its page lie, from the project's root. */
 export function folderOf({ name, tier }: Pick<CatalogueEntry, 'name' | 'tier'>): string {
+  if (tier === 'agent') return 'agents';
   return isService({ tier }) ? `services/${name}` : name;
 }
 
 /** Folders at the top that hold what runs. Releases, tests, and what no client may write into follow from it. */
 export const codeFolders: readonly string[] = [
   ...new Set([
-    'agents',
     'config',
     'examples',
     'proto',
@@ -287,6 +356,6 @@ export const codeFolders: readonly string[] = [
     'scripts',
     'services',
     'statistics',
-    ...catalogue.map((entry) => folderOf(entry).split('/')[0] ?? ''),
+    ...allProcesses.map((entry) => folderOf(entry).split('/')[0] ?? ''),
   ]),
 ].toSorted();

@@ -1,10 +1,10 @@
 /** Settings of the host as a whole, from the environment. Each service adds its own beside its code. */
 import { z } from 'zod';
 
-import { catalogue, reservedPorts } from './catalogue.ts';
+import { allProcesses } from './catalogue.ts';
 
-/** Beyond it, a process of the catalogue would have no port. */
-const mostOffset = 65_535 - Math.max(...catalogue.map(({ port }) => port), ...Object.values(reservedPorts));
+/** Beyond it, a process would have no port. */
+const mostOffset = 65_535 - Math.max(...allProcesses.map(({ port }) => port));
 
 const listOf = (form: RegExp, example: string) =>
   z
@@ -17,6 +17,17 @@ const listOf = (form: RegExp, example: string) =>
     );
 
 export const hostSettings = z.object({
+  FLOTILLA_AGENT_MODEL_KEY_FILE: z
+    .string()
+    .optional()
+    .describe('File with the key that the model of the agents wants, if it wants one.'),
+  FLOTILLA_AGENT_MODEL_NAME: z.string().optional().describe('Name of the model, as its server knows it.'),
+  FLOTILLA_AGENT_MODEL_URL: z
+    .url({ protocol: /^https?$/, error: 'must be a URL such as http://127.0.0.1:11434/v1' })
+    .optional()
+    .describe(
+      'Where a model answers, in the manner of OpenAI, that makes steps of tasks which have a goal and no steps; without it, agents ask a person.',
+    ),
   FLOTILLA_ALLOWED_HOSTS: listOf(/^[\w.-]+$/, 'tools.example').describe(
     'Host names, besides this host, under which clients may call: those of a proxy in front, with commas between.',
   ),

@@ -35,6 +35,23 @@ test('a process that is not meant to run does not count', () => {
   });
 });
 
+test('agents are shown where they run or are meant to, and are missed nowhere else', () => {
+  const known = (status: Observed['status']) => {
+    const overview = overviewOf();
+    const [first] = overview.processes;
+    if (!first) throw new Error('There is no process.');
+    const processes = [...overview.processes, { ...first, name: 'agent-qa', status }];
+    return fleetOf({ overview: { ...overview, processes }, failure: null, failingSince: null }, 0, noon);
+  };
+
+  expect(known('absent').total).toBe(catalogue.length);
+  expect(known('absent').processes).toHaveLength(catalogue.length);
+  expect(byTier(known('down').processes).at(-1)).toMatchObject({
+    title: 'Agents',
+    rows: [{ name: 'agent-qa', status: 'down', port: 50_106 }],
+  });
+});
+
 test('what is old is called so', () => {
   expect(fleet().health).toMatchObject({ ageMs: 400, stale: false });
   expect(fleet({}, 0, noon + 10_000).health).toMatchObject({ ageMs: 10_400, stale: true });

@@ -1,5 +1,5 @@
 /** The catalogue and what health knows, as what is shown. Pure. */
-import { catalogue, tierOrder, type CatalogueEntry, type Tier } from '#config/catalogue.ts';
+import { allProcesses, tierOrder, type CatalogueEntry, type Tier } from '#config/catalogue.ts';
 import type { Figures, Observed, Overview } from '#runtime/process/overview.ts';
 
 import type { Observer } from './observers.ts';
@@ -42,7 +42,10 @@ export function fleetOf(
   const polledAt = overview?.polledAt ?? null;
   const ageMs = polledAt === null ? null : Math.max(0, nowMs - Date.parse(polledAt));
   const observed = new Map(overview?.processes.map((one) => [one.name, one]));
-  const processes = catalogue.map(({ name, port, tier, description }: CatalogueEntry) => {
+  /** Agents that nobody has asked for are not missing. */
+  const isShown = ({ name, tier }: CatalogueEntry) =>
+    tier !== 'agent' || (observed.get(name)?.status ?? 'absent') !== 'absent';
+  const processes = allProcesses.filter(isShown).map(({ name, port, tier, description }) => {
     const row = { ...(observed.get(name) ?? nothingKnown(name)), port: port + portOffset, tier, description };
     // Who watches the others is watched from here.
     const isSilent = name === 'health' && failure !== null;
@@ -110,6 +113,7 @@ const tierTitles: Readonly<Record<Tier, string>> = {
   3: 'System and external',
   observer: 'Observers',
   platform: 'Platform',
+  agent: 'Agents',
 };
 
 export function byTier(

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { z } from 'zod';
 
-import { catalogue } from '#config/catalogue.ts';
+import { allProcesses } from '#config/catalogue.ts';
 import type { Caller } from '#runtime/access/tokens.ts';
 import type { Log } from '#runtime/account/log.ts';
 import { randomHex } from '#runtime/account/trace.ts';
@@ -50,7 +50,7 @@ const longestModel = 200;
 
 /** Tokens of the fleet's own processes, of backups and of measurements: their calls say nothing about a client. */
 const platformTokens: ReadonlySet<string> = new Set([
-  ...catalogue.map(({ name }) => name),
+  ...allProcesses.map(({ name }) => name),
   'backup',
   'bench',
 ]);

@@ -1,7 +1,7 @@
 import { expect, test, vi } from 'vitest';
 import { z } from 'zod';
 
-import { catalogue, entryOf } from '#config/catalogue.ts';
+import { allProcesses, entryOf } from '#config/catalogue.ts';
 import { ConfigError } from '#runtime/errors.ts';
 import { overviewSchema } from '#runtime/process/overview.ts';
 import { defineService, type Readiness } from '#runtime/service.ts';
@@ -118,7 +118,7 @@ test('/overview gives a token everything that a page shows, and says when nothin
   const answer = await ask('?process=health');
 
   const overview = overviewSchema.parse(await answer.json());
-  expect(overview.processes.map(({ name }) => name)).toEqual(catalogue.map(({ name }) => name));
+  expect(overview.processes.map(({ name }) => name)).toEqual(allProcesses.map(({ name }) => name));
   expect(overview).toMatchObject({ detail: { name: 'health' }, backup: null });
   await vi.waitFor(async () => {
     const { processes } = overviewSchema.parse(await (await ask()).json());

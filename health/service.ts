@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path';
 
 import { z } from 'zod';
 
-import { catalogue, isService, offersTools, type CatalogueEntry } from '#config/catalogue.ts';
+import { allProcesses, catalogue, isService, offersTools, type CatalogueEntry } from '#config/catalogue.ts';
 import { backupFolder } from '#runtime/data/backup-folder.ts';
 
 import { Assertions, signingKey, signingKeyFile } from '#runtime/access/assertions.ts';
@@ -31,7 +31,9 @@ import { alertSettings, webhooksOf } from './slo/settings.ts';
 import { Watch } from './slo/watch.ts';
 import { Timeline } from './timeline.ts';
 
-const names = catalogue.map((entry) => entry.name);
+const names = allProcesses.map((entry) => entry.name);
+/** Agents run where somebody asks for them. */
+const usual: readonly string[] = catalogue.map((entry) => entry.name);
 
 const settings = z.object({
   FLOTILLA_HEALTH_GRACE_SECONDS: z.coerce
@@ -46,7 +48,7 @@ const settings = z.object({
     .pipe(z.array(z.enum(names)))
     .optional()
     .describe(
-      'Names of the processes that are meant to run, with commas between; all of the catalogue unless set.',
+      'Names of the processes that are meant to run, with commas between; all but the agents unless set.',
     ),
   ...alertSettings,
 });
@@ -86,8 +88,8 @@ export default defineService({
   secretFiles: [signingKeyFile],
 
   open({ settings, dataDir, host, log, now, metrics }): Health {
-    const expected: readonly string[] = settings.FLOTILLA_HEALTH_EXPECT ?? names;
-    const entries: readonly CatalogueEntry[] = catalogue.map((entry) => ({
+    const expected: readonly string[] = settings.FLOTILLA_HEALTH_EXPECT ?? usual;
+    const entries: readonly CatalogueEntry[] = allProcesses.map((entry) => ({
       ...entry,
       port: entry.port + host.FLOTILLA_PORT_OFFSET,
     }));

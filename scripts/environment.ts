@@ -6,7 +6,7 @@ import { parseEnv } from 'node:util';
 
 import { z } from 'zod';
 
-import { catalogue, entryOf, type CatalogueEntry } from '#config/catalogue.ts';
+import { agents, allProcesses, entryOf, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { ConfigError, exitOf, UnavailableError, UsageError } from '#runtime/errors.ts';
 import type { RunningFleet } from '#runtime/data/fleet-note.ts';
@@ -171,8 +171,8 @@ export function entriesNamed(names: readonly string[]): readonly CatalogueEntry[
       throw new UsageError(
         `There is no "${name}".${didYouMean(
           name,
-          catalogue.map((one) => one.name),
-        )} There are: ${catalogue.map((one) => one.name).join(', ')}.`,
+          allProcesses.map((one) => one.name),
+        )} There are: ${allProcesses.map((one) => one.name).join(', ')}.`,
       );
     }
     return entry;
@@ -231,6 +231,9 @@ export async function absentProcesses(
   verdicts = verdictsOfHealth(host),
 ): Promise<readonly string[]> {
   const fleet = noteOn(resolve(host.FLOTILLA_DATA));
-  if (fleet) return catalogue.map(({ name }) => name as string).filter((name) => !fleet.names.includes(name));
-  return (await verdicts).filter(({ status }) => status === 'absent').map(({ name }) => name);
+  if (fleet) return allProcesses.map(({ name }) => name).filter((name) => !fleet.names.includes(name));
+  const found = await verdicts;
+  const absent = found.filter(({ status }) => status === 'absent').map(({ name }) => name);
+  // Nobody has told of agents that run: they are not missing.
+  return found.length > 0 ? absent : agents.map(({ name }) => name);
 }

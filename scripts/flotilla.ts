@@ -1,7 +1,7 @@
 /** The command line: a table of commands. What each does lies in its own file, loaded when it is called. */
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 
-import { catalogue } from '#config/catalogue.ts';
+import { allProcesses } from '#config/catalogue.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
 import { version } from '#runtime/process/version.ts';
 
@@ -10,7 +10,7 @@ import { tellStarter } from './detached.ts';
 import { readEnvironment } from './environment.ts';
 import { whyUnreachable } from './reach.ts';
 
-const names = catalogue.map((entry) => entry.name).join(', ');
+const names = allProcesses.map((entry) => entry.name).join(', ');
 
 function listOf(text: string): string[] {
   return text.split(',').map((part) => part.trim());
@@ -45,10 +45,16 @@ program
   .addOption(
     new Option(
       '--tier <tiers>',
-      'the processes of these tiers (1, 2, 3, observer, platform; commas between); health and dashboard, the platform, come with each',
+      'the processes of these tiers (1, 2, 3, observer, platform, agent; commas between); health and dashboard, the platform, come with each',
     )
       .argParser(listOf)
       .conflicts('only'),
+  )
+  .addOption(
+    new Option(
+      '--agents',
+      'the seven agents too, which do tasks of the orchestrator by themselves',
+    ).conflicts(['only', 'tier']),
   )
   .option('--root <folder>', 'what the services for files may use; may be repeated', repeated)
   .option('--detach', 'in the background: come back when it is ready; "flotilla stop" ends it')
@@ -460,6 +466,7 @@ program
   .option('--root <folder>', 'what they may read and write; may be repeated', repeated)
   .option('--egress <name>', 'a process that may reach the internet; may be repeated', repeated)
   .option('--allow-address <name=address>', 'an address or network that a process may reach', repeated)
+  .option('--agents', 'the seven agents too, which do tasks of the orchestrator by themselves')
   .option('--forget', 'allow nothing that an earlier install was told, only what this one is')
   .option('--prefix <folder>', 'write the files below this folder, and start nothing: for packages')
   .option('--dry-run', 'say what would be done')

@@ -6,6 +6,7 @@ export async function loadService(name: string): Promise<AnyService> {
   const entry = entryOf(name);
   if (!entry) throw new TypeError(`${name} is not in the catalogue`);
   const path = `../${folderOf(entry)}/service.ts`;
-  const module = (await import(path)) as { default: AnyService };
-  return module.default;
+  const module = (await import(path)) as { default: AnyService | ((name: string) => AnyService) };
+  // One program for several processes makes each by its name.
+  return typeof module.default === 'function' ? module.default(name) : module.default;
 }

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 
-import { catalogue } from '#config/catalogue.ts';
+import { allProcesses } from '#config/catalogue.ts';
 
 /** Whether this host's loopback has nothing listening there. */
 export async function isFree(port: number): Promise<boolean> {
@@ -12,7 +12,7 @@ export async function isFree(port: number): Promise<boolean> {
 }
 
 /**
- * A `FLOTILLA_PORT_OFFSET` at which every port of the catalogue is free, below and above the range that port 0 takes from
+ * A `FLOTILLA_PORT_OFFSET` at which every port of the fleet and its agents is free, below and above the range that port 0 takes from
  * (32768 to 60999): room for a whole fleet beside others that may run on this machine. It is this process's until that ends: no
  * other one that asks gets it, nor one that shares a port with it.
  */
@@ -21,7 +21,7 @@ export async function freePortOffset(): Promise<number> {
     const offset = offsets[Math.floor(Math.random() * offsets.length)] as number;
     // Asked for only by the process whose offset it is: to look whether a port is free is to take it for a moment.
     if (await isClaimed(offset)) {
-      const free = await Promise.all(catalogue.map(async ({ port }) => isFree(port + offset)));
+      const free = await Promise.all(allProcesses.map(async ({ port }) => isFree(port + offset)));
       if (free.every(Boolean)) return offset;
     }
   }
@@ -29,9 +29,9 @@ export async function freePortOffset(): Promise<number> {
 
 const offsets = offsetsApart();
 
-/** No two of them give two processes of the catalogue the same port. */
+/** No two of them give two processes the same port. */
 function offsetsApart(): readonly number[] {
-  const ports = catalogue.map(({ port }) => port);
+  const ports = allProcesses.map(({ port }) => port);
   const apart = new Set(ports.flatMap((one) => ports.map((other) => one - other)));
   const chosen: number[] = [];
   for (let offset = 11_000; offset < 15_400; offset += 1) {

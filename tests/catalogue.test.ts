@@ -3,7 +3,8 @@ import { fileURLToPath } from 'node:url';
 
 import { expect, test } from 'vitest';
 
-import { catalogue, folderOf, isService, reservedPorts, type CatalogueEntry } from '#config/catalogue.ts';
+import { allProcesses, catalogue, folderOf, isService } from '#config/catalogue.ts';
+import { parseScope } from '#runtime/access/scope.ts';
 import { settingsPrefix } from '#runtime/process/settings.ts';
 
 import { staleFiles } from '../scripts/commands/generate.ts';
@@ -15,18 +16,20 @@ import { loadService } from '../scripts/load.ts';
 const services = fileURLToPath(new URL('../services', import.meta.url));
 
 test('names and ports are unique, and names are fit for units, folders and routes', () => {
-  expect(new Set(catalogue.map(({ name }) => name)).size).toBe(catalogue.length);
-  expect(new Set(catalogue.map(({ port }) => port)).size).toBe(catalogue.length);
-  for (const { name } of catalogue) expect(name).toMatch(/^[a-z]+(-[a-z]+)*$/);
+  expect(new Set(allProcesses.map(({ name }) => name)).size).toBe(allProcesses.length);
+  expect(new Set(allProcesses.map(({ port }) => port)).size).toBe(allProcesses.length);
+  for (const { name } of allProcesses) expect(name).toMatch(/^[a-z]+(-[a-z]+)*$/);
 });
 
-test('a process has the port that is reserved for it, and no other one', () => {
-  for (const { name, port } of catalogue as readonly CatalogueEntry[]) {
-    expect(reservedPorts[name] ?? port, name).toBe(port);
-    const owner = Object.entries(reservedPorts).find(([, reserved]) => reserved === port)?.[0];
-    expect(owner ?? name, `port ${port}`).toBe(name);
+test('agents are no part of the fleet as it starts, and each may do what its scope says of others', () => {
+  const agents = allProcesses.filter(({ tier }) => tier === 'agent');
+
+  expect(agents).toHaveLength(7);
+  expect(catalogue.map(({ name }) => name)).not.toEqual(expect.arrayContaining(['agent-qa']));
+  for (const { name, asks = [] } of agents) {
+    expect(asks, name).toContain('orchestrator:write');
+    for (const grant of asks) expect(parseScope(grant), name).toEqual([grant]);
   }
-  expect(new Set(Object.values(reservedPorts)).size).toBe(Object.keys(reservedPorts).length);
 });
 
 test('what the README shows of a terminal has every process at its port', () => {
@@ -45,7 +48,7 @@ test('every folder of services/ has its line in the catalogue, and the reverse',
   expect(readdirSync(services).toSorted()).toEqual(lines.toSorted());
 });
 
-test.each(catalogue.map(({ name }) => name))(
+test.each(allProcesses.map(({ name }) => name))(
   '%s loads under its own name, with settings of its own and a README',
   async (name) => {
     const service = await loadService(name);
@@ -55,7 +58,7 @@ test.each(catalogue.map(({ name }) => name))(
     const wellKnown = ['hub REDIS_URL'];
     for (const setting of Object.keys(service.settings.shape))
       expect(setting.startsWith(settingsPrefix(name)) || wellKnown.includes(`${name} ${setting}`)).toBe(true);
-    const entry = catalogue.find((one) => one.name === name);
+    const entry = allProcesses.find((one) => one.name === name);
     expect(existsSync(`${services}/../${entry ? folderOf(entry) : ''}/README.md`)).toBe(true);
   },
 );

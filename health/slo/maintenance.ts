@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Cron } from 'croner';
 import { z } from 'zod';
 
-import { catalogue } from '#config/catalogue.ts';
+import { allProcesses } from '#config/catalogue.ts';
 import { ConfigError } from '#runtime/errors.ts';
 
 import type { AlertStore } from './alert-store.ts';
@@ -22,7 +22,7 @@ const keptMs = 90 * dayMs;
 /** Occurrences of one recurring window that are caught up with after a time in which health was off. */
 const mostCaughtUp = 1_000;
 
-const names = catalogue.map((entry) => entry.name as string);
+const names = allProcesses.map((entry) => entry.name);
 
 export interface MaintenanceWindow extends Span {
   readonly id: number;

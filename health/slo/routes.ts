@@ -1,7 +1,7 @@
 /** What others ask about budgets, alerts and maintenance windows, and what administrators do. */
 import { z } from 'zod';
 
-import { catalogue } from '#config/catalogue.ts';
+import { allProcesses } from '#config/catalogue.ts';
 import { exposed } from '#runtime/account/metrics.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { plainText } from '#runtime/plain-text.ts';
@@ -21,7 +21,7 @@ interface Deps {
 
 const mostReasonLength = 500;
 
-const names = catalogue.map((entry) => entry.name as string);
+const names = allProcesses.map((entry) => entry.name);
 const maxBodyBytes = 20_000;
 
 const answer = (status: number, value: unknown) =>

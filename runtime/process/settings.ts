@@ -1,7 +1,7 @@
 /** Turns the environment into settings, once, at start: a bad or unknown setting stops the process with one clear line. */
 import type { z } from 'zod';
 
-import { catalogue } from '#config/catalogue.ts';
+import { allProcesses } from '#config/catalogue.ts';
 import { hostSettings, type HostSettings } from '#config/settings.ts';
 
 import { ConfigError } from '../errors.ts';
@@ -15,7 +15,7 @@ export function settingsPrefix(service: string): string {
 
 /** @throws ConfigError that names each bad setting and each unknown one. */
 export function parseHostSettings(environment: Environment): HostSettings {
-  const prefixes = catalogue.map((entry) => settingsPrefix(entry.name));
+  const prefixes = allProcesses.map((entry) => settingsPrefix(entry.name));
   const known = Object.keys(hostSettings.shape);
   rejectUnknown(
     environment,

@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, lstatSync, readFileSync, rmSync, type Stats }
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 
-import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
+import { allProcesses, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { restoreMarker, takeFolder } from '#runtime/data/data-folder.ts';
 import { inspectDatabase } from '#runtime/database.ts';
@@ -38,7 +38,7 @@ export async function collect(
   const services: string[] = [];
   const missing: { name: string; reason: string }[] = [];
   const files: ManifestFile[] = [];
-  for (const entry of catalogue) {
+  for (const entry of allProcesses) {
     const { name } = entry;
     const target = join(into, name);
     const marker = restoreMarker(dataRoot, name);

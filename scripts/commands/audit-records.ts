@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { z } from 'zod';
 
-import { catalogue } from '#config/catalogue.ts';
+import { allProcesses } from '#config/catalogue.ts';
 import { noteMethod, segmentsOf } from '#runtime/account/audit-chain.ts';
 import { ConfigError, UsageError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
@@ -99,7 +99,7 @@ export async function search(
 /** Where the records of these processes lie; of all that have any, unless named. */
 function foldersOf(chosen: readonly string[], environment: Environment): ReadonlyMap<string, string> {
   const dataRoot = resolve(parseHostSettings(environment).FLOTILLA_DATA);
-  const names = (chosen.length > 0 ? entriesNamed(chosen) : catalogue).map(({ name }) => name);
+  const names = (chosen.length > 0 ? entriesNamed(chosen) : allProcesses).map(({ name }) => name);
   const folders = names
     .map((name) => [name, join(dataRoot, name, 'audit')] as const)
     .filter(([, folder]) => isThere(folder));
@@ -198,7 +198,7 @@ function show(records: readonly Record[], { json }: Shown): void {
   for (const record of records) process.stdout.write(json ? `${JSON.stringify(record)}\n` : lineOf(record));
 }
 
-const nameWidth = Math.max(...catalogue.map(({ name }) => name.length));
+const nameWidth = Math.max(...allProcesses.map(({ name }) => name.length));
 
 function lineOf({ name, time, caller, method, target, outcome, durationMs, calls, since }: Record): string {
   const what = target === null || method === noteMethod ? method : target;

@@ -1,7 +1,7 @@
 /** `flotilla audit`: do the records of calls hold, in themselves and against what others saw of them? */
 import { basename, join, resolve } from 'node:path';
 
-import { catalogue } from '#config/catalogue.ts';
+import { allProcesses } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { addBreaks, readBreaks, sortAnchors, type Break } from '#runtime/account/audit-breaks.ts';
 import { readHead } from '#runtime/account/audit-chain.ts';
@@ -18,7 +18,7 @@ import { isThere, requireData } from '../reach.ts';
 export async function verify(name: string | undefined, environment: Environment): Promise<void> {
   const host = parseHostSettings(environment);
   const dataRoot = resolve(host.FLOTILLA_DATA);
-  const names = (name === undefined ? catalogue : entriesNamed([name])).map((entry) => entry.name);
+  const names = (name === undefined ? allProcesses : entriesNamed([name])).map((entry) => entry.name);
   const { anchors, troubles } = anchorsOf(host);
   const breaks = readBreaks(dataRoot);
   const known = names.filter((one) => isThere(join(dataRoot, one)) || anchors.has(one));

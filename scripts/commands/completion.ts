@@ -1,7 +1,7 @@
 /** `flotilla completion SHELL`: what the shell offers after a tab. */
 import { readFileSync } from 'node:fs';
 
-import { catalogue, isService, offersTools } from '#config/catalogue.ts';
+import { allProcesses, catalogue, isService, offersTools } from '#config/catalogue.ts';
 import { UsageError } from '#runtime/errors.ts';
 
 import { clients } from '../clients.ts';
@@ -20,7 +20,7 @@ function toolsOf(service: string): string[] {
 
 /** What may stand after a command, besides its options. */
 function wordsAfter(command: Program['commands'][number]): readonly string[] {
-  const names = catalogue.map(({ name }) => name);
+  const names = allProcesses.map(({ name }) => name);
   if (command.commands.length > 0) return command.commands.map((one) => one.name());
   if (command.name() === 'call') return catalogue.filter(offersTools).map(({ name }) => name);
   if (command.name() === 'connect') return Object.keys(clients);
@@ -31,7 +31,7 @@ function wordsAfter(command: Program['commands'][number]): readonly string[] {
 export function completion(shell: string, program: Program): void {
   if (!shells.includes(shell))
     throw new UsageError(`There is no completion for ${shell}. There is: ${shells.join(', ')}.`);
-  const names = catalogue.map(({ name }) => name).join(' ');
+  const names = allProcesses.map(({ name }) => name).join(' ');
   const cases = program.commands.map((command) => {
     const options = command.options.map(({ long }) => long ?? '');
     return `    ${command.name()}) words='${[...wordsAfter(command), ...options].join(' ')}' ;;`;

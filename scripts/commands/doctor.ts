@@ -5,7 +5,7 @@ import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { promisify, styleText } from 'node:util';
 
-import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
+import { allProcesses, catalogue, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { checkDatabase } from '#runtime/database.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
@@ -158,7 +158,7 @@ async function runningHere(host: HostSettings): Promise<Set<string>> {
 function checkData(dataRoot: string, runs: ReadonlySet<string>): Finding[] {
   const troubles: Finding[] = [];
   let sound = 0;
-  for (const { name, data } of catalogue as readonly CatalogueEntry[]) {
+  for (const { name, data } of allProcesses) {
     const folder = join(dataRoot, name);
     if (data === null || runs.has(name) || !isThere(folder)) continue;
     const names = readdirSync(folder).map((file) => file.replace(/-wal$/, ''));

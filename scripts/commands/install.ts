@@ -6,6 +6,7 @@ import {
   describe,
   planDeployment,
   prepareData,
+  processesOf,
   putInPlace,
   requireFreePorts,
   takeOver,
@@ -32,7 +33,7 @@ async function deploy(
   const isHere = prefix === undefined && !dryRun;
   if (isHere) {
     requireHost();
-    await requireFreePorts();
+    await requireFreePorts(processesOf(choices));
   }
   const deployment = planDeployment(choices, prefix);
   for (const line of describe(deployment)) say(line);
@@ -44,7 +45,7 @@ async function deploy(
   process.umask(0o022);
   putInPlace(deployment);
   if (!isHere) return;
-  await prepareData();
+  await prepareData(deployment.entries);
   await takeOver(deployment, say);
 }
 

@@ -10,7 +10,7 @@ import { resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { catalogue } from '#config/catalogue.ts';
+import { allProcesses } from '#config/catalogue.ts';
 import { ConfigError, UsageError } from '#runtime/errors.ts';
 import { logLevels, processLogFile, type LogLevel } from '#runtime/account/log.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
@@ -39,7 +39,7 @@ export async function logs(
 ): Promise<void> {
   const host = parseHostSettings(environment);
   const dataRoot = resolve(host.FLOTILLA_DATA);
-  const entries = chosen.length > 0 ? entriesNamed(chosen) : catalogue;
+  const entries = chosen.length > 0 ? entriesNamed(chosen) : allProcesses;
   const isSearch = options.since !== undefined || options.search !== undefined;
   if (isSearch && options.follow)
     throw new UsageError('--follow shows what comes; leave out --since and --search.');

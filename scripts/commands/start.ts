@@ -5,7 +5,7 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
 
-import { catalogue, isService, tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
+import { allProcesses, catalogue, isService, tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { processLogFile } from '#runtime/account/log.ts';
 import { openDataRoot, takeFolder } from '#runtime/data/data-folder.ts';
@@ -34,6 +34,7 @@ const readyPollMs = 100;
 interface StartOptions {
   readonly only?: readonly string[];
   readonly tier?: readonly string[];
+  readonly agents?: boolean;
   readonly root: readonly string[];
   readonly singleProcess?: boolean;
   readonly logLevel?: string;
@@ -186,9 +187,9 @@ async function welcome(
 }
 
 /** @throws UsageError for a name or tier that is none. */
-function chosenEntries({ only, tier }: StartOptions): readonly CatalogueEntry[] {
+function chosenEntries({ only, tier, agents }: StartOptions): readonly CatalogueEntry[] {
   if (only) return entriesNamed(only);
-  if (!tier) return catalogue;
+  if (!tier) return agents ? allProcesses : catalogue;
   const tiers = tierOrder.map(String);
   const unknown = tier.find((one) => !tiers.includes(one));
   if (unknown !== undefined) {
@@ -196,10 +197,9 @@ function chosenEntries({ only, tier }: StartOptions): readonly CatalogueEntry[] 
       `There is no tier ${unknown}. There are: ${tiers.join(', ')}; that of platform comes with each.`,
     );
   }
-  const entries: readonly CatalogueEntry[] = catalogue;
-  const named = entries.filter((entry) => tier.includes(String(entry.tier)));
+  const named = allProcesses.filter((entry) => tier.includes(String(entry.tier)));
   if (named.length === 0) throw new UsageError(`There are no services in tier ${tier.join(', ')} yet.`);
-  return entries.filter((entry) => entry.tier === 'platform' || named.includes(entry));
+  return allProcesses.filter((entry) => entry.tier === 'platform' || named.includes(entry));
 }
 
 function environmentOf(
@@ -303,7 +303,7 @@ function startHere(
   };
 }
 
-const nameWidth = Math.max(...catalogue.map(({ name }) => name.length));
+const nameWidth = Math.max(...allProcesses.map(({ name }) => name.length));
 
 function report(event: Exclude<FleetEvent, { type: 'runs' }>): void {
   const name = event.entry.name.padEnd(nameWidth);

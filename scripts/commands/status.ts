@@ -1,7 +1,7 @@
 /** `flotilla status`: asks every process itself, so that it works without health; what only health tries, it knows from there. */
 import { styleText } from 'node:util';
 
-import { catalogue, entryOf } from '#config/catalogue.ts';
+import { allProcesses, entryOf } from '#config/catalogue.ts';
 import { exitCodes } from '#runtime/errors.ts';
 import { plainText } from '#runtime/plain-text.ts';
 import type { Keeping, Probe } from '#runtime/process/probe.ts';
@@ -37,8 +37,8 @@ export async function status(options: { readonly json?: boolean }, environment: 
   const verdicts = verdictsOfHealth(host);
   const absent = await absentProcesses(host, verdicts);
   const verdictOf = new Map((await verdicts).map((one) => [one.name, one]));
-  const processes = await Promise.all(
-    catalogue.map(async (entry) => {
+  const looked = await Promise.all(
+    allProcesses.map(async (entry) => {
       const { name, tier } = entry;
       const port = entry.port + host.FLOTILLA_PORT_OFFSET;
       const seen = judged(await look(entry, host), verdictOf.get(name));
@@ -54,6 +54,7 @@ export async function status(options: { readonly json?: boolean }, environment: 
       };
     }),
   );
+  const processes = looked.filter(({ tier, status }) => tier !== 'agent' || status !== 'absent');
   if (processes.some(({ status }) => status !== 'up' && status !== 'absent'))
     process.exitCode = exitCodes.failed;
   if (options.json) {

@@ -1,7 +1,7 @@
 /** `flotilla validate`: looks at a running fleet as its clients do, and names whatever is not as it has to be. */
 import { readFileSync } from 'node:fs';
 
-import { catalogue, isService, type CatalogueEntry } from '#config/catalogue.ts';
+import { allProcesses, isService, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
@@ -16,7 +16,7 @@ export async function validate(
 ): Promise<void> {
   const host = parseHostSettings(environment);
   const absent = await absentProcesses(host);
-  const meant = catalogue.filter(({ name }) => !absent.includes(name));
+  const meant = allProcesses.filter(({ name }) => !absent.includes(name));
   for (const entry of options.only ? entriesNamed(options.only) : meant) {
     const faults = await faultsOf(entry, host);
     process.stdout.write(`${faults.length === 0 ? '✓' : '✗'} ${entry.name}\n`);

@@ -1,5 +1,5 @@
 /** All generated files: path and contents. Each generator is a pure function of the catalogue and the services. */
-import { catalogue, isService } from '#config/catalogue.ts';
+import { allProcesses, catalogue, isService } from '#config/catalogue.ts';
 
 import { ownFolder, readObjectives } from '../../health/slo/objectives.ts';
 import { loadService } from '../load.ts';
@@ -20,7 +20,7 @@ import { unitFiles } from './units.ts';
 /** `read` gives the present contents of a file that is generated in part. */
 export async function generatedFiles(read: (path: string) => string): Promise<ReadonlyMap<string, string>> {
   const services = await Promise.all(
-    catalogue.map(async (entry) => ({ entry, service: await loadService(entry.name) })),
+    allProcesses.map(async (entry) => ({ entry, service: await loadService(entry.name) })),
   );
   const objectives = readObjectives([ownFolder], catalogue);
   const files = new Map([
@@ -30,15 +30,15 @@ export async function generatedFiles(read: (path: string) => string): Promise<Re
     ['config/env.example', envExample(services)],
     ['server.json', serverJson(JSON.parse(read('package.json')) as Package)],
     ['docs/commands.md', commandReference((await import('../flotilla.ts')).program)],
-    ['README.md', withPicture(withServiceTable(read('README.md'), catalogue), catalogue)],
-    ['docs/security.md', withProcessTable(read('docs/security.md'), catalogue)],
+    ['README.md', withPicture(withServiceTable(read('README.md'), allProcesses), catalogue)],
+    ['docs/security.md', withProcessTable(read('docs/security.md'), allProcesses)],
     ['docs/clients.md', await withListTokens(read('docs/clients.md'), services)],
     ['proto/flotilla.json', compiledProtos('proto', ['flotilla'])],
     ['proto/standard.json', compiledProtos('proto', ['grpc', 'google'])],
     ['tests/support/wire-protos.json', compiledProtos('tests/support/protos')],
     ['docs/performance.md', withFigures(read('docs/performance.md'), reportFiles.map(read))],
   ]);
-  for (const [name, text] of unitFiles(catalogue)) files.set(`config/systemd/${name}`, text);
+  for (const [name, text] of unitFiles(allProcesses)) files.set(`config/systemd/${name}`, text);
   for (const { entry, service } of services) {
     if (isService(entry)) files.set(`tests/surface/${entry.name}.json`, surfaceOf(service));
   }

@@ -3,10 +3,12 @@ import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
+import { catalogue } from '#config/catalogue.ts';
 import { ConfigError, UsageError } from '#runtime/errors.ts';
 
 import { temporaryFolder } from '../../tests/support/serve.ts';
 import { parseChoices, readChoices, type InstallOptions } from './choices.ts';
+import { processesOf } from './deployment.ts';
 
 const nothing: InstallOptions = { root: [], egress: [], allowAddress: [] };
 
@@ -31,6 +33,15 @@ test('What is asked for is kept, each once', () => {
     egress: ['memory'],
     addresses: { memory: ['10.0.0.0/8', 'fd00::1'] },
   });
+});
+
+test('Agents are installed where somebody asks for them, and stay so', () => {
+  const chosen = parseChoices({ ...nothing, agents: true });
+
+  expect(chosen.agents).toBe(true);
+  expect(parseChoices(nothing, chosen).agents).toBe(true);
+  expect(processesOf(chosen).filter(({ tier }) => tier === 'agent')).toHaveLength(7);
+  expect(processesOf(parseChoices(nothing))).toHaveLength(catalogue.length);
 });
 
 test('What an earlier install was told stays, unless the same option is given again', () => {

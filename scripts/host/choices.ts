@@ -21,6 +21,8 @@ const choicesSchema = z.strictObject({
   egress: z.array(z.string()),
   /** Addresses and networks that a process may reach beyond its class. */
   addresses: z.record(z.string(), z.array(z.string())),
+  /** Whether the agents are installed too. */
+  agents: z.literal(true).optional(),
 });
 export type Choices = z.output<typeof choicesSchema>;
 
@@ -29,6 +31,7 @@ export interface InstallOptions {
   readonly root: readonly string[];
   readonly egress: readonly string[];
   readonly allowAddress: readonly string[];
+  readonly agents?: boolean;
   readonly forget?: boolean;
   readonly prefix?: string;
   readonly dryRun?: boolean;
@@ -61,7 +64,7 @@ const nothing: Choices = { user: null, roots: [], egress: [], addresses: {} };
  * @throws UsageError or ConfigError for what cannot be meant.
  */
 export function parseChoices(
-  { user, root, egress, allowAddress }: InstallOptions,
+  { user, root, egress, allowAddress, agents }: InstallOptions,
   earlier: Choices = nothing,
 ): Choices {
   for (const name of egress) requireName(name);
@@ -84,6 +87,7 @@ export function parseChoices(
     roots: user === undefined ? earlier.roots : rootsOf(root, user),
     egress: egress.length > 0 ? [...new Set(egress)] : earlier.egress,
     addresses: allowAddress.length > 0 ? addresses : earlier.addresses,
+    ...((agents ?? earlier.agents) && { agents: true }),
   };
 }
 

@@ -21,7 +21,7 @@ import { fileURLToPath } from 'node:url';
 
 import { z } from 'zod';
 
-import { catalogue, tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
+import { allProcesses, tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
 import { hostSettings } from '#config/settings.ts';
 import { UnavailableError } from '#runtime/errors.ts';
 import { makeFolder, writeFileAtomic } from '#runtime/files.ts';
@@ -68,9 +68,12 @@ const ownFolder = fileURLToPath(new URL('../../', import.meta.url));
 
 const host = hostSettings.parse({ FLOTILLA_DATA: places.data });
 
-const inOrder = tierOrder.flatMap((tier) =>
-  (catalogue as readonly CatalogueEntry[]).filter((entry) => entry.tier === tier),
-);
+const inOrder = tierOrder.flatMap((tier) => allProcesses.filter((entry) => entry.tier === tier));
+
+/** What this host is to run. */
+export function processesOf({ agents: hasAgents }: Pick<Choices, 'agents'>): readonly CatalogueEntry[] {
+  return inOrder.filter(({ tier }) => hasAgents || tier !== 'agent');
+}
 
 /**
  * Users that stay: the backup's, whose folder others look into, and those who ask D-Bus for the state of units, where users
@@ -99,11 +102,12 @@ function managedFiles(choices: Choices, version: number): ReadonlyMap<string, st
     addresses: ownAddresses(),
     backups: backupsElsewhere(),
   };
-  const units = [...unitFiles(catalogue)].map(
+  const entries = processesOf(choices);
+  const units = [...unitFiles(entries)].map(
     ([name, text]) => [name, version < openFileSince ? withLauncher(text) : text] as const,
   );
   return new Map([
-    ...[...units, ...dropIns(catalogue, choices, here)].map(
+    ...[...units, ...dropIns(entries, choices, here)].map(
       ([path, text]) => [join(places.units, path), text] as const,
     ),
     [sysusersFile, sysusers],
@@ -165,6 +169,7 @@ export interface Deployment {
   readonly before: string | undefined;
   readonly changes: readonly Change[];
   readonly prefix: string;
+  readonly entries: readonly CatalogueEntry[];
 }
 
 /** While an upgrade is under way, what was there before it: one that was interrupted is taken up, or taken back, from there. */
@@ -187,7 +192,7 @@ export function planDeployment(choices: Choices, prefix = ''): Deployment {
     return from === to && now === to ? [] : [{ path, from, to }];
   });
   const before = underWay ? underWay.before : currentRelease(prefix);
-  return { release: releaseName(), before, changes, prefix };
+  return { release: releaseName(), before, changes, prefix, entries: processesOf(choices) };
 }
 
 function contentsOf(path: string): string | undefined {
@@ -255,7 +260,7 @@ export function takeAway(path: string): void {
 }
 
 /** The data folder with its tokens: hashes for the group of the processes, secrets for root alone. Idempotent. */
-export async function prepareData(): Promise<void> {
+export async function prepareData(entries: readonly CatalogueEntry[]): Promise<void> {
   execFileSync('systemd-sysusers', [sysusersFile]);
   const group = Number(execFileSync('getent', ['group', places.group], { encoding: 'utf8' }).split(':')[2]);
   mkdirSync(places.data, { recursive: true });
@@ -266,7 +271,7 @@ export async function prepareData(): Promise<void> {
   await ensureFirstToken(places.data);
   const handed = [
     { name: 'backup', scope: ['backup'] },
-    ...inOrder.flatMap(({ name, asks }) => (asks ? [{ name, scope: asks }] : [])),
+    ...entries.flatMap(({ name, asks }) => (asks ? [{ name, scope: asks }] : [])),
   ];
   for (const { name, scope } of handed) {
     const file = join(credentials, name);
@@ -294,9 +299,9 @@ export async function prepareData(): Promise<void> {
 }
 
 /** @throws UnavailableError that names every port which another program holds. */
-export async function requireFreePorts(): Promise<void> {
+export async function requireFreePorts(entries: readonly CatalogueEntry[]): Promise<void> {
   const taken: string[] = [];
-  for (const entry of catalogue) {
+  for (const entry of entries) {
     if (isActive(unitsOf(entry.name)[0]) || (await isFree(entry.port))) continue;
     taken.push(`${entry.port} (${entry.name})`);
   }
@@ -312,7 +317,7 @@ export async function requireFreePorts(): Promise<void> {
  * @throws UnavailableError that names what did not come up.
  */
 export async function takeOver(deployment: Deployment, say: (line: string) => void): Promise<void> {
-  const { release, before } = deployment;
+  const { release, before, entries } = deployment;
   systemctl('daemon-reload');
   // All others begin in the new release, by the new units.
   const ran = new Set(inOrder.filter(({ name }) => isActive(unitsOf(name)[0])));
@@ -321,12 +326,12 @@ export async function takeOver(deployment: Deployment, say: (line: string) => vo
     'enable',
     '--quiet',
     ...own,
-    ...catalogue.flatMap((entry) => [...unitsOf(entry.name), watchOf(entry)]),
+    ...entries.flatMap((entry) => [...unitsOf(entry.name), watchOf(entry)]),
   );
-  systemctl('start', '--no-block', ...own, ...catalogue.map(watchOf));
+  systemctl('start', '--no-block', ...own, ...entries.map(watchOf));
   const reached: CatalogueEntry[] = [];
   const failures: string[] = [];
-  for (const entry of inOrder) {
+  for (const entry of entries) {
     reached.push(entry);
     try {
       const wasUp = before !== undefined && (await look(entry, host)).result === 'up';

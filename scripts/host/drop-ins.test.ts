@@ -33,6 +33,18 @@ test('A process that nothing was allowed to has no drop-in', () => {
   expect(ofGit({}, { user: 'alice', roots: ['/srv'] })).toBeUndefined();
 });
 
+test('Health is told of agents where they are installed', () => {
+  const entries = [
+    { ...entry, name: 'health' },
+    { ...entry, name: 'agent-qa', tier: 'agent' as const },
+  ];
+  const of = (choices: Partial<Choices>) =>
+    dropIns(entries, { ...nothing, ...choices }, host).get('flotilla@health.service.d/50-install.conf');
+
+  expect(of({})).toBeUndefined();
+  expect(of({ agents: true })).toContain('Environment=FLOTILLA_HEALTH_EXPECT=health,agent-qa\n');
+});
+
 test('The slice gets four fifths of the processors', () => {
   expect(dropIns([], nothing, host).get('flotilla.slice.d/50-install.conf')).toContain('CPUQuota=240%');
 });

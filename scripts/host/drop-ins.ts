@@ -34,9 +34,13 @@ export function dropIns(
     ['flotilla.slice.d/50-install.conf', `[Slice]\nCPUQuota=${quota}%\n`],
     ['flotilla-alert@.service.d/50-install.conf', `[Service]\n${joined(internet)}`],
   ]);
+  // Health is told of what may be there or not.
+  const meant = choices.agents
+    ? `Environment=FLOTILLA_HEALTH_EXPECT=${entries.map(({ name }) => name).join(',')}`
+    : '';
   const onFiles = entries.filter(({ files: worksOnFiles }) => worksOnFiles).map(({ name }) => name);
   for (const { name, network: reach } of entries) {
-    const lines: string[] = [];
+    const lines = name === 'health' ? [meant] : [];
     if (onFiles.includes(name) && choices.user !== null) {
       const others = onFiles.filter((other) => other !== name);
       lines.push(asUser(choices.user, choices.roots, others));

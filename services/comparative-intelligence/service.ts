@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { entryOf, reservedPorts } from '#config/catalogue.ts';
+import { entryOf } from '#config/catalogue.ts';
 import { ownToken, ownTokenFile } from '#runtime/access/tokens.ts';
 import { openToRead } from '#runtime/database.ts';
 import { quotaField, quotaOf } from '#runtime/quotas.ts';
@@ -87,7 +87,7 @@ export default defineService({
       ),
       decisions: settings.FLOTILLA_COMPARATIVE_INTELLIGENCE_COPY_ITEMS,
     });
-    const port = entryOf(profile)?.port ?? reservedPorts[profile] ?? 0;
+    const port = entryOf(profile)?.port ?? 0;
     const client = profileClient({
       url: `http://127.0.0.1:${port + host.FLOTILLA_PORT_OFFSET}`,
       secret: async () => ownToken(dataDir, { name, scope: entryOf(name)?.asks ?? [] }),

@@ -1,0 +1,39 @@
+/** How much of what; times in milliseconds. */
+
+const second = 1_000;
+
+/** How long a claim waits for a task: the longest that there is, as each claim leaves a record. */
+export const claimWaitSeconds = 30;
+/** A lease is renewed after a third of its time, and so often at least: a cancelled task is heard of by that. */
+export const longestBetweenRenewalsMs = 3 * second;
+/** Progress is told no more often. */
+export const progressMs = second;
+/** Who is away is asked again after so long, and then twice as long. */
+export const firstDelayMs = second / 4;
+export const longestDelayMs = 5 * second;
+/** A stop waits so long until tasks are given back. */
+export const giveBackMs = 4 * second;
+/** Who was refused as a worker asks again. */
+export const refusedMs = 15 * second;
+/** How long what is known of a tool counts. */
+export const knownToolMs = 30 * second;
+
+/** An answer is read and parsed at once, on the loop. */
+export const mostAnswerBytes = 2 * 1024 * 1024;
+/** What the steps of one task have saved. */
+export const mostSavedBytes = 16 * 1024 * 1024;
+/** What references put into the arguments of one call. */
+export const mostInsertedBytes = 3_000_000;
+/** Of JSON: longer values are not handed on with the result, which may have a megabyte. */
+export const mostHandedOnBytes = 100_000;
+export const mostResultBytes = 800_000;
+/** Of a value that is not handed on. */
+export const beginningLength = 1_000;
+/** Of the orchestrator: all that a worker is told of a task. */
+export const mostWorkBytes = 2 * 1024 * 1024;
+export const mostSteps = 200;
+
+/** A model's answer, and the tools that it is told of. */
+export const modelTimeoutMs = 120 * second;
+export const mostModelBytes = 1024 * 1024;
+export const mostToldTools = 120;

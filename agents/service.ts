@@ -1,0 +1,94 @@
+/** The program of all agents: made for each by its name. */
+import { dirname } from 'node:path';
+
+import { z } from 'zod';
+
+import { entryOf, type AgentName } from '#config/catalogue.ts';
+import type { HostSettings } from '#config/settings.ts';
+import { ownToken, ownTokenFile, readTokens } from '#runtime/access/tokens.ts';
+import type { Metrics } from '#runtime/account/metrics.ts';
+import { ConfigError } from '#runtime/errors.ts';
+import { settingsPrefix } from '#runtime/process/settings.ts';
+import { defineService } from '#runtime/service.ts';
+
+import { openGateway } from './gateway.ts';
+import type { Model } from './model.ts';
+import { profiles } from './profiles.ts';
+import { startWork, type Work } from './worker.ts';
+
+export default function agentService(name: AgentName) {
+  const mostTasks = `${settingsPrefix(name)}MOST_TASKS`;
+  const { capabilities } = profiles[name];
+  const { description = '', asks = [] } = entryOf(name) ?? {};
+  return defineService({
+    name,
+    settings: z.object({
+      [mostTasks]: z.coerce
+        .number('must be a number')
+        .int('must be a whole number')
+        .min(1)
+        .max(5)
+        .default(3)
+        .describe('Tasks that the agent does at a time.'),
+    }),
+    open({ settings, dataDir, host, log, now, metrics }): Work {
+      const { port = 0 } = entryOf('gateway') ?? {};
+      const gateway = openGateway(port + host.FLOTILLA_PORT_OFFSET, async () =>
+        ownToken(dataDir, { name, scope: asks }),
+      );
+      const work = startWork({
+        agent: name,
+        description,
+        capabilities,
+        mostTasks: settings[mostTasks] ?? 3,
+        gateway,
+        model: modelOf(host),
+        tokens: () => readTokens(dirname(dataDir)),
+        log,
+        now,
+      });
+      measure(work, metrics);
+      return {
+        ...work,
+        async [Symbol.asyncDispose]() {
+          await work[Symbol.asyncDispose]();
+          gateway.close();
+        },
+      };
+    },
+    secretFiles: [ownTokenFile],
+    // Without going to work.
+    openCopy: () => ({ [Symbol.dispose]: () => {} }),
+    check({ trouble }) {
+      const reason = trouble();
+      return { ready: reason === undefined, reasons: reason === undefined ? [] : [reason] };
+    },
+    describe: ({ held, counts }) => ({ capabilities, tasks: held(), ...counts }),
+  });
+}
+
+/** @throws ConfigError where only a part of it is said. */
+function modelOf(host: HostSettings): Model | undefined {
+  const {
+    FLOTILLA_AGENT_MODEL_URL: url,
+    FLOTILLA_AGENT_MODEL_NAME: model,
+    FLOTILLA_AGENT_MODEL_KEY_FILE: keyFile,
+  } = host;
+  if (url !== undefined && model !== undefined) return { url, name: model, keyFile };
+  if (url === undefined && model === undefined && keyFile === undefined) return undefined;
+  throw new ConfigError(
+    'A model of the agents takes both FLOTILLA_AGENT_MODEL_URL and FLOTILLA_AGENT_MODEL_NAME: set the other one too.',
+  );
+}
+
+function measure({ held, counts }: Work, metrics: Metrics): void {
+  metrics.gauge('flotilla_agent_tasks', 'Tasks that the agent is at.', () => held().length);
+  metrics.counter('flotilla_agent_completed_total', 'Tasks that it completed.', () => counts.completed);
+  metrics.counter('flotilla_agent_failed_total', 'Attempts that it failed.', () => counts.failed);
+  metrics.counter('flotilla_agent_asked_total', 'Tasks that it asked a person about.', () => counts.asked);
+  metrics.counter(
+    'flotilla_agent_lost_total',
+    'Tasks that it lost before they were settled.',
+    () => counts.lost,
+  );
+}

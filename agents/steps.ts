@@ -1,0 +1,150 @@
+/** Steps: calls of tools, one after the other, each through the gateway. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { z } from 'zod';
+
+import { TaskFailure } from './failure.ts';
+import { CallFailure, type Gateway, type Value } from './gateway.ts';
+import {
+  beginningLength,
+  firstDelayMs,
+  longestDelayMs,
+  mostHandedOnBytes,
+  mostResultBytes,
+  mostSavedBytes,
+  mostSteps,
+} from './limits.ts';
+import { filled, referencesIn, type Shortened, type Values } from './references.ts';
+
+/** As the orchestrator takes them; what a model or a person writes is held to the same. */
+export const stepsSchema = z
+  .array(
+    z.strictObject({
+      tool: z.string().min(1).max(200),
+      arguments: z.record(z.string(), z.unknown()).default({}),
+      save_as: z
+        .string()
+        .regex(/^[a-z][a-z0-9_]{0,39}$/, 'must be a word of a-z, 0-9 and _')
+        .optional(),
+    }),
+  )
+  .min(1)
+  .max(mostSteps);
+export type Step = z.output<typeof stepsSchema>[number];
+
+/** Names that references have for other things. */
+const reserved: readonly string[] = ['needs', 'task'];
+
+/** What is wrong with steps before any of them is done; needs and saved names included. @throws TaskFailure */
+export function checkSteps(steps: readonly Step[], needs: readonly string[]): void {
+  const saved = new Set<string>();
+  for (const [place, step] of steps.entries()) {
+    for (const path of referencesIn(step.arguments)) {
+      const [name = '', key = ''] = path;
+      const isThere =
+        name === 'needs' ? needs.includes(key) : name === 'task' ? path.length > 1 : saved.has(name);
+      if (isThere) continue;
+      const names = ['task', ...needs.map((one) => `needs.${one}`), ...saved].join(', ');
+      throw new TaskFailure(
+        'invalid_reference',
+        `Step ${place + 1} (${step.tool}) refers to {{${path.join('.')}}}, which nothing before it saves. It may begin with ${names}. Nothing was done.`,
+      );
+    }
+    const { save_as: name } = step;
+    if (name === undefined) continue;
+    if (reserved.includes(name) || saved.has(name))
+      throw new TaskFailure(
+        'invalid_steps',
+        `Step ${place + 1} (${step.tool}) saves as "${name}", which ${saved.has(name) ? 'an earlier step saves as' : 'has a meaning of its own'}. Choose another name. Nothing was done.`,
+      );
+    saved.add(name);
+  }
+}
+
+export interface Running {
+  readonly gateway: Gateway;
+  readonly signal: AbortSignal;
+  /** What references may mean besides what is saved. */
+  readonly values: Values;
+  /** Whether the tool may be called for whoever wants it. @throws TaskFailure */
+  readonly requireMay: (step: Step) => Promise<{ readonly isReading: boolean }>;
+  readonly progress: (percent: number, note: string) => void;
+}
+
+/** @returns what was saved. @throws TaskFailure for the first step that does not succeed. */
+export async function runSteps(steps: readonly Step[], running: Running): Promise<Values> {
+  const reading = [];
+  for (const step of steps) reading.push((await running.requireMay(step)).isReading);
+  const saved: Record<string, unknown> = {};
+  let savedBytes = 0;
+  for (const [place, step] of steps.entries()) {
+    const where = `Step ${place + 1} of ${steps.length} (${step.tool})`;
+    running.progress(Math.floor((place / steps.length) * 100), where);
+    const args = filled(step.arguments, { ...running.values, ...saved });
+    const value = await called(step.tool, args, where, reading[place] ?? false, running);
+    const failure = failureIn(step.tool, value);
+    if (failure !== undefined) throw new TaskFailure('step_failed', `${where}: ${failure}`);
+    if (step.save_as === undefined) continue;
+    savedBytes += JSON.stringify(value).length;
+    if (savedBytes > mostSavedBytes)
+      throw new TaskFailure(
+        'too_large',
+        `${where}: the steps save more than ${mostSavedBytes} bytes. Save less, or write files.`,
+      );
+    saved[step.save_as] = value;
+  }
+  return saved;
+}
+
+async function called(
+  tool: string,
+  args: Value,
+  where: string,
+  isReading: boolean,
+  { gateway, signal }: Running,
+): Promise<Value> {
+  for (let delayMs = firstDelayMs; ; delayMs = Math.min(delayMs * 2, longestDelayMs)) {
+    try {
+      return await gateway.call(tool, args, signal);
+    } catch (error) {
+      if (!(error instanceof CallFailure)) throw error;
+      // What was not sent, or changes nothing, is said again when the gateway is there.
+      if (error.code === 'away' && (error.neverSent || isReading)) {
+        await sleep(delayMs, undefined, { signal });
+        continue;
+      }
+      const doubt = error.code === 'away' ? ' It may be done or not.' : '';
+      throw new TaskFailure(error.code, `${where}: ${wordsOf(error)}${doubt}`, {
+        retryable: error.isPassing || error.code === 'conflict',
+      });
+    }
+  }
+}
+
+export const wordsOf = ({ message, hint }: CallFailure) =>
+  hint === undefined ? message : `${message} ${hint}`;
+
+/** What a tool answers well, and means as a failure: code that raised. */
+function failureIn(tool: string, value: Value): string | undefined {
+  if (tool !== 'run_python_code' || value['status'] !== 'run-error') return undefined;
+  const { error = '', output = [] } = value as { readonly error?: string; readonly output?: string[] };
+  return `the code failed. ${error.slice(-4_000)}\n${output.join('\n').slice(-2_000)}`.trim();
+}
+
+/** As much of what was saved as a result has room for; the rest is told by its size and beginning. */
+export function handedOn(saved: Values): Values {
+  let room = mostResultBytes;
+  return Object.fromEntries(
+    Object.entries(saved).map(([name, value]) => {
+      const text = JSON.stringify(value);
+      const bytes = Buffer.byteLength(text);
+      if (bytes <= mostHandedOnBytes && bytes <= room) {
+        room -= bytes;
+        return [name, value];
+      }
+      const beginning = text.slice(0, Math.min(beginningLength, room / 8)).toWellFormed();
+      room -= Buffer.byteLength(beginning);
+      return [name, { shortened: true, bytes, beginning } satisfies Shortened];
+    }),
+  );
+}

@@ -1,0 +1,208 @@
+/** A worker of the orchestrator: claims tasks, does several at a time, and settles each of them once. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { z } from 'zod';
+
+import type { Log } from '#runtime/account/log.ts';
+
+import { doTask, type Doer, type Doing, type Outcome } from './doing.ts';
+import { TaskFailure } from './failure.ts';
+import { CallFailure, type Gateway } from './gateway.ts';
+import { holdLease, LeaseLost, type Lease } from './lease.ts';
+import { claimWaitSeconds, giveBackMs, mostWorkBytes, refusedMs } from './limits.ts';
+import { taskSchema, type Task } from './task.ts';
+
+export interface Counts {
+  completed: number;
+  failed: number;
+  asked: number;
+  lost: number;
+}
+
+export interface Work extends AsyncDisposable {
+  readonly counts: Readonly<Counts>;
+  /** Ids of tasks. */
+  readonly held: () => readonly string[];
+  /** Why it claims nothing now; `undefined` while it does. */
+  readonly trouble: () => string | undefined;
+}
+
+export interface WorkerParts extends Doer {
+  readonly description: string;
+  readonly mostTasks: number;
+  readonly log: Log;
+}
+
+const claimedSchema = z.object({ tasks: z.array(taskSchema) });
+const leftSchema = z.object({
+  tasks: z.array(
+    z.object({
+      task_id: z.string(),
+      status: z.string(),
+      lease: z.object({ fence: z.number() }).optional(),
+    }),
+  ),
+});
+
+class Stopping extends Error {}
+
+export function startWork(parts: WorkerParts): Work {
+  const { agent, gateway, log } = parts;
+  const stop = new AbortController();
+  const held = new Map<string, Promise<void>>();
+  const counts: Counts = { completed: 0, failed: 0, asked: 0, lost: 0 };
+  let trouble: string | undefined = 'it is not registered at the orchestrator yet';
+
+  async function claimOn(): Promise<void> {
+    await gateway.call(
+      'register_worker',
+      {
+        worker: agent,
+        capabilities: parts.capabilities,
+        most_tasks: parts.mostTasks,
+        description: parts.description,
+      },
+      stop.signal,
+    );
+    await giveUpLeftOver(parts, held, stop.signal);
+    trouble = undefined;
+    for (;;) {
+      if (held.size >= parts.mostTasks) {
+        await Promise.race(held.values());
+        continue;
+      }
+      const answer = await gateway.call(
+        'claim_tasks',
+        {
+          worker: agent,
+          most: parts.mostTasks - held.size,
+          wait_seconds: claimWaitSeconds,
+          max_bytes: mostWorkBytes,
+        },
+        stop.signal,
+      );
+      for (const task of claimedSchema.parse(answer).tasks) {
+        const work = take(task, parts, counts, stop.signal).finally(() => held.delete(task.task_id));
+        held.set(task.task_id, work);
+      }
+    }
+  }
+
+  /** Whatever happens to the gateway, the orchestrator or the worker's name, it is tried again. */
+  async function live(): Promise<void> {
+    while (!stop.signal.aborted) {
+      try {
+        await claimOn();
+      } catch (error) {
+        if (stop.signal.aborted) return;
+        const reason = error instanceof Error ? error.message : String(error);
+        if (trouble !== reason) log.warn('claims_nothing', { reason });
+        trouble = reason;
+        const isPassing = error instanceof CallFailure && (error.isPassing || error.code === 'not_found');
+        await sleep(isPassing ? 1_000 : refusedMs, undefined, { signal: stop.signal }).catch(() => {});
+      }
+    }
+  }
+  const living = live();
+
+  return {
+    counts,
+    held: () => [...held.keys()],
+    trouble: () => trouble,
+    async [Symbol.asyncDispose]() {
+      stop.abort(new Stopping());
+      await living;
+      await Promise.all(held.values());
+      // A claim that was on its way may have got what was just given back.
+      if (trouble === undefined)
+        await giveUpLeftOver(parts, held, AbortSignal.timeout(giveBackMs)).catch((error: unknown) =>
+          log.warn('left_over', { reason: (error as Error).message }),
+        );
+    },
+  };
+}
+
+/** Tasks that an earlier process of this name held: they need not wait for the end of their leases. */
+async function giveUpLeftOver(
+  { agent, gateway, log }: WorkerParts,
+  held: ReadonlyMap<string, unknown>,
+  signal: AbortSignal,
+): Promise<void> {
+  const answer = await gateway.call(
+    'list_tasks',
+    { worker: agent, status: ['assigned', 'in_progress'], limit: 100 },
+    signal,
+  );
+  for (const { task_id: id, status, lease } of leftSchema.parse(answer).tasks) {
+    if (held.has(id) || !lease) continue;
+    const { fence } = lease;
+    log.warn('gives_up_left_over', { task: id, status });
+    const message = 'The agent ended while it was at this task.';
+    await (
+      status === 'assigned'
+        ? gateway.call('release_task', { task_id: id, fence }, signal)
+        : gateway.call('fail_task', { task_id: id, fence, error: { message, code: 'agent_ended' } }, signal)
+    ).catch((error: unknown) => {
+      // It was given to another meanwhile.
+      if (!(error instanceof CallFailure) || error.code !== 'conflict') throw error;
+    });
+  }
+}
+
+async function take(task: Task, parts: WorkerParts, counts: Counts, stopping: AbortSignal): Promise<void> {
+  const { gateway, log } = parts;
+  const { task_id: id } = task;
+  using lease = holdLease(task, gateway, stopping);
+  log.info('task_begun', { task: id, type: task.type });
+  try {
+    const outcome = await tried(task, parts, lease);
+    lease.keepNoMore();
+    const [tool, args, count] = settlementOf(outcome);
+    await gateway.callPatiently(tool, { task_id: id, fence: task.lease.fence, ...args }, stopping);
+    counts[count] += 1;
+    log.info('task_settled', { task: id, how: count });
+  } catch (error) {
+    if (stopping.aborted) await giveBack(task, gateway, log);
+    else {
+      counts.lost += 1;
+      const reason = lease.signal.reason instanceof LeaseLost ? lease.signal.reason : error;
+      log.warn('task_lost', { task: id, reason: (reason as Error).message });
+    }
+  }
+}
+
+type Settled = Outcome | { readonly failure: TaskFailure };
+
+/** @throws whatever aborted the lease. */
+async function tried(task: Task, parts: WorkerParts, lease: Lease): Promise<Settled> {
+  const doing: Doing = { signal: lease.signal, progress: lease.progress };
+  try {
+    return await doTask(task, parts, doing);
+  } catch (error) {
+    lease.signal.throwIfAborted();
+    if (error instanceof TaskFailure) return { failure: error };
+    if (error instanceof CallFailure)
+      return { failure: new TaskFailure(error.code, error.message, { retryable: error.isPassing }) };
+    // A bug of ours: its words are for the log.
+    parts.log.error('task_broke', { task: task.task_id, error });
+    return { failure: new TaskFailure('internal', 'The agent failed; its log has the reason.') };
+  }
+}
+
+function settlementOf(settled: Settled): readonly [string, object, keyof Counts] {
+  if ('result' in settled) return ['complete_task', { result: settled.result }, 'completed'];
+  if ('question' in settled)
+    return ['ask_question', { question: settled.question.slice(0, 10_000) }, 'asked'];
+  const { message, code, retryable } = settled.failure;
+  const words = message.toWellFormed().replaceAll('\0', '').slice(0, 10_000);
+  return ['fail_task', { error: { message: words, code, retryable } }, 'failed'];
+}
+
+async function giveBack({ task_id: id, lease }: Task, gateway: Gateway, log: Log): Promise<void> {
+  try {
+    await gateway.call('release_task', { task_id: id, fence: lease.fence }, AbortSignal.timeout(giveBackMs));
+  } catch (error) {
+    // Its lease ends by itself, or the next process of this name gives it up.
+    log.warn('task_not_given_back', { task: id, reason: (error as Error).message });
+  }
+}
