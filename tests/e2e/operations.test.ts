@@ -41,7 +41,7 @@ test('the restore drill passes beside a running fleet, and leaves nothing behind
       cwd: folder.path,
       env: isolatedEnvironment({ TMPDIR: folder.path }),
       encoding: 'utf8',
-      timeout: 90_000,
+      timeout: 240_000,
     },
   );
 
