@@ -47,7 +47,11 @@ export async function doTask(task: Task, doer: Doer, doing: Doing): Promise<Outc
   if (model && goal !== undefined) {
     doing.progress(0, 'asks the model for steps');
     const tools = await doer.gateway.tools(doing.signal);
-    const steps = await planOf(model, { title: task.title, goal, tools }, doing.signal);
+    const where = onRepository(task)
+      ? '\n\nWrite files below {{place.path}} alone; what changed there is committed.'
+      : '';
+    const wish = { title: task.title, goal: `${goal}${where}`, tools };
+    const steps = await planOf(model, wish, doing.signal);
     return stepsDone(steps, task.owner, task, doer, doing);
   }
   return { question: questionOf(task, model !== undefined) };
