@@ -1,5 +1,6 @@
 /** Suite `orchestrator`: how fast workers claim and complete tasks over HTTP, and how soon a task that became free has its worker. */
-import { mkdtempDisposableSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { chmodSync, mkdtempDisposableSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -8,14 +9,16 @@ import { fileURLToPath } from 'node:url';
 import { openDatabase } from '#runtime/database.ts';
 
 import { workload } from '../../services/orchestrator/bench.ts';
+import { freePort, startPostgres } from '../../services/supabase/local/postgres.ts';
+import { whyNoPair } from '../../services/supabase/local/programs.ts';
 import { leanClient } from './lean-client.ts';
 import { Child } from './child.ts';
 import { cpuSecondsOf } from './cpu-time.ts';
 import type { WorkOrder, WorkSeen } from './orchestrator-workers.ts';
 import type { ReadOrder, ReadSeen } from './paced-reads.ts';
-import type { BenchContext, Section } from './section.ts';
+import type { BenchContext, Cell, Section } from './section.ts';
 import { median, percentile } from './statistics.ts';
-import { startWorkload } from './workload-server.ts';
+import { startWorkload, type WorkloadServer } from './workload-server.ts';
 
 const taskCount = 1_000;
 /** A diamond has one task, so many side by side that need it, and one that needs these; and the next diamond needs that. */
@@ -102,40 +105,121 @@ async function readsOf(order: ReadOrder): Promise<ReadSeen> {
   return (await child.messageWith('done')) as ReadSeen;
 }
 
-export async function orchestrator({ depth, progress }: BenchContext): Promise<readonly Section[]> {
-  using folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-orchestrator-'));
-  await using server = await startWorkload(
-    'orchestrator',
-    { ...workload, seed: async () => null },
-    folder.path,
-    { isPinned: false },
-  );
+interface Run extends WorkSeen {
+  readonly cpuUs: number;
+  readonly perSecond: number;
+}
+
+interface Steps {
+  readonly engine: string;
+  /** The loop in the same round; nothing where there is none for the engine. */
+  readonly bareSeen: readonly number[];
+  readonly seen: ReadonlyMap<number, readonly Run[]>;
+}
+
+/** Workers claim and complete at one orchestrator, in rounds. */
+async function stepsOf(
+  engine: string,
+  server: WorkloadServer,
+  bare: ReturnType<typeof bareLoop> | undefined,
+  { depth, progress }: BenchContext,
+  faults: string[],
+): Promise<Steps> {
   const place = { url: server.url, token: server.token };
   using caller = leanClient(place, 1);
-  using bare = bareLoop(folder.path);
-  const faults: string[] = [];
 
-  async function run(atOnce: number) {
+  async function run(atOnce: number): Promise<Run> {
     const { project } = await caller.call('create_project', { name: 'diamonds', tasks: diamonds() });
     const cpu = cpuSecondsOf(server.pid);
     const seen = await does({ ...place, workers, atOnce, tasks: taskCount });
     const cpuUs = ((cpuSecondsOf(server.pid) - cpu) * 1e6) / taskCount;
     const { project: end } = await caller.call('get_project', { project_id: project.project_id });
     if (end.counts.completed !== taskCount)
-      faults.push(`${end.counts.completed} of ${taskCount} are completed`);
+      faults.push(`on ${engine}, ${end.counts.completed} of ${taskCount} are completed`);
     return { ...seen, cpuUs, perSecond: seen.done / seen.seconds };
   }
 
-  progress('orchestrator: warm-up');
+  progress(`orchestrator on ${engine}: warm-up`);
   await run(1);
-  bare.run();
+  bare?.run();
   const bareSeen: number[] = [];
-  const seen = new Map(forms.map((atOnce) => [atOnce, [] as Awaited<ReturnType<typeof run>>[]]));
+  const seen = new Map(forms.map((atOnce) => [atOnce, [] as Run[]]));
   for (let round = 0; round < rounds[depth]; round += 1) {
-    progress(`orchestrator: round ${round + 1} of ${rounds[depth]}`);
-    bareSeen.push(bare.run());
+    progress(`orchestrator on ${engine}: round ${round + 1} of ${rounds[depth]}`);
+    if (bare) bareSeen.push(bare.run());
     for (const atOnce of forms) seen.get(atOnce)?.push(await run(atOnce));
   }
+  return { engine, bareSeen, seen };
+}
+
+function stepRows({ engine, bareSeen, seen }: Steps): Cell[][] {
+  return forms.map((atOnce) => {
+    const own = seen.get(atOnce) ?? [];
+    const dependentMs = own.flatMap((one) => one.dependentMs);
+    const medianOf = (value: (one: Run, at: number) => number) => median(own.map(value));
+    return [
+      `${engine}, ${workers.length} workers, ${atOnce} at a time`,
+      medianOf(({ perSecond }) => perSecond),
+      bareSeen.length > 0 ? medianOf(({ perSecond }, at) => perSecond / (bareSeen[at] ?? Number.NaN)) : null,
+      medianOf(({ cpuUs }) => cpuUs),
+      percentile(dependentMs, 0.5),
+      percentile(dependentMs, 0.99),
+      medianOf(({ p50Ms }) => p50Ms),
+      medianOf(({ p99Ms }) => p99Ms),
+    ];
+  });
+}
+
+const startOrchestrator = async (folder: string, databaseUrl?: string) =>
+  startWorkload(
+    'orchestrator',
+    {
+      ...workload,
+      seed: async () => null,
+      ...(databaseUrl !== undefined && {
+        settings: () => ({ FLOTILLA_ORCHESTRATOR_DATABASE_URL: databaseUrl }),
+      }),
+    },
+    folder,
+    { isPinned: false },
+  );
+
+/** `undefined` where there is no PostgreSQL. */
+async function stepsOnPostgres(context: BenchContext, faults: string[]): Promise<Steps | undefined> {
+  const missing = whyNoPair();
+  if (missing !== undefined) {
+    context.progress(missing);
+    return undefined;
+  }
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-orchestrator-'));
+  // To pass through, for the user that it runs as.
+  chmodSync(folder.path, 0o711);
+  const port = await freePort();
+  const password = randomUUID();
+  const postgres = await startPostgres(join(folder.path, 'postgres'), {
+    port,
+    password,
+    isDurable: true,
+  });
+  await using stack = new AsyncDisposableStack();
+  stack.defer(async () => postgres.stop());
+  await using server = await startOrchestrator(
+    join(folder.path, 'orchestrator'),
+    `postgresql://postgres:${password}@127.0.0.1:${port}/postgres`,
+  );
+  return await stepsOf('PostgreSQL', server, undefined, context, faults);
+}
+
+export async function orchestrator(context: BenchContext): Promise<readonly Section[]> {
+  const { depth, progress } = context;
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-orchestrator-'));
+  await using server = await startOrchestrator(folder.path);
+  const place = { url: server.url, token: server.token };
+  using caller = leanClient(place, 1);
+  using bare = bareLoop(folder.path);
+  const faults: string[] = [];
+  const onSqlite = await stepsOf('SQLite', server, bare, context, faults);
+  const onPostgres = await stepsOnPostgres(context, faults);
   progress('orchestrator: reads');
   const made = await caller.call('create_tasks', {
     tasks: [{ title: 'read', description: 'x'.repeat(500) }],
@@ -173,7 +257,7 @@ export async function orchestrator({ depth, progress }: BenchContext): Promise<r
       title: 'Orchestrator: tasks claimed and completed',
       method:
         `${taskCount} tasks in diamonds one after the other, each of 1, ${diamondWidth} and 1 tasks; ${workers.length} workers in one process over HTTP with a token, each claiming so many at a time (claim_tasks with wait_seconds) and completing them side by side. ` +
-        'A step is one task, claimed by one call and completed by another; both are on disk (synchronous=FULL) before they are answered. ' +
+        'A step is one task, claimed by one call and completed by another; both are on disk before they are answered: SQLite with synchronous=FULL, and, where its programs are installed, PostgreSQL with synchronous_commit and fsync, on the same host over TCP (its CPU is not in the figure, which is of the orchestrator). ' +
         'The bare loop is better-sqlite3 in this process: the same rows in the same tables for a task that is given out and completed, in one commit with synchronous=FULL for both, one after the other. ' +
         `A dependent is timed for each completion that frees tasks: from when that is sent to when a worker has the first of them. ${rounds[depth]} rounds, medians (of dependents, over all of them); the share is of the loop in the same round. Nothing is pinned; workers and orchestrator share the cores.`,
       columns: [
@@ -187,23 +271,9 @@ export async function orchestrator({ depth, progress }: BenchContext): Promise<r
         { name: 'complete p99 ms', digits: 1 },
       ],
       rows: [
-        ['bare loop, one commit a step', median(bareSeen), null, null, null, null, null, null],
-        ...forms.map((atOnce) => {
-          const own = seen.get(atOnce) ?? [];
-          const dependentMs = own.flatMap((one) => one.dependentMs);
-          const medianOf = (value: (one: (typeof own)[number], at: number) => number) =>
-            median(own.map(value));
-          return [
-            `${workers.length} workers, ${atOnce} at a time`,
-            medianOf(({ perSecond }) => perSecond),
-            medianOf(({ perSecond }, at) => perSecond / (bareSeen[at] ?? Number.NaN)),
-            medianOf(({ cpuUs }) => cpuUs),
-            percentile(dependentMs, 0.5),
-            percentile(dependentMs, 0.99),
-            medianOf(({ p50Ms }) => p50Ms),
-            medianOf(({ p99Ms }) => p99Ms),
-          ];
-        }),
+        ['bare loop, one commit a step', median(onSqlite.bareSeen), null, null, null, null, null, null],
+        ...stepRows(onSqlite),
+        ...(onPostgres ? stepRows(onPostgres) : []),
       ],
       chart: { column: 1 },
       faults,

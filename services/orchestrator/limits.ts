@@ -49,5 +49,7 @@ export const awayAfterMs = 2 * minute;
 export const sweepMs = second;
 /** Tasks that the orchestrator itself changes in one transaction. */
 export const changedAtOnce = 100;
+/** A call that makes tasks in pieces takes a minute at most: what is older was cut off, at whatever orchestrator. */
+export const staleBatchMs = hour;
 /** How long the first answer to an idempotency key is kept. */
 export const answersKeptMs = 7 * day;

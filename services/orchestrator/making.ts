@@ -13,6 +13,7 @@ import {
   answerBefore,
   beginBatch,
   homeIn,
+  keepNeeded,
   newOrigin,
   noHome,
   openProject,
@@ -121,7 +122,10 @@ async function makeInPieces(
       const some = tasks.slice(at, at + changedAtOnce);
       const rows = await piece(function* (change) {
         const added: Made[] = [];
-        for (const task of some) added.push(yield* addTask(change, task, origin));
+        // What a piece that was taken back has found may not be there.
+        const own = { ...newOrigin(home, owner, batch), endedNeeds: origin.endedNeeds };
+        yield* keepNeeded(some, own);
+        for (const task of some) added.push(yield* addTask(change, task, own));
         return added;
       });
       for (const row of rows) made.push(row);

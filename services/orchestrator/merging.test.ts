@@ -1,7 +1,9 @@
 /** Tasks on a repository: their results are kept, and they are completed when their branches are merged; on each engine. */
 import { describe, expect, test } from 'vitest';
 
-import { engines, openTrial, type Trial } from './orchestrator.fixture.ts';
+import { noPostgres, startServer } from '../../tests/support/postgres-server.ts';
+import { surround } from '../../tests/support/surround.ts';
+import { engines, openTrial, useDatabase, type Trial } from './orchestrator.fixture.ts';
 
 const repository = { path: '/srv/shop', base: 'main' };
 const commit = 'a'.repeat(40);
@@ -19,6 +21,8 @@ async function committed(trial: Trial, args: object = {}) {
 }
 
 describe.each(Object.keys(engines))('A task on a repository, on %s', (engine) => {
+  if (engine === 'PostgreSQL') surround(noPostgres, async () => useDatabase(await startServer()));
+
   test('tells its branch, worktree and trailers to its worker, and keeps the branch when its title changes', async () => {
     await using trial = await openTrial({ engine });
     const [id = ''] = Object.values(await trial.make({ title: 'Add payments', repository, refs: ['#7'] }));

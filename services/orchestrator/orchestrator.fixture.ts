@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { Log } from '#runtime/account/log.ts';
-import type { Quota } from '#runtime/quotas.ts';
+import type { Holding, Quota } from '#runtime/quotas.ts';
 import { invoke } from '#runtime/testing.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import type { Engine } from './ledger/engine.ts';
+import { openPostgres } from './ledger/postgres.ts';
+import { loadHoldings } from './ledger/quota.ts';
 import { databaseName, openSqlite } from './ledger/sqlite.ts';
 import { openOrchestrator, type Orchestrator } from './orchestrator.ts';
 import { allTools } from './service.ts';
@@ -22,6 +24,22 @@ interface Store extends AsyncDisposable {
   open(quota: Quota): Engine | Promise<Engine>;
 }
 
+let databaseUrl = '';
+let schemas = 0;
+
+/** Where the engine on PostgreSQL finds its server, for all tests of a file. */
+export function useDatabase<Server extends { readonly url: string }>(server: Server): Server {
+  databaseUrl = server.url;
+  return server;
+}
+
+/** Each has tables of its own on one server. */
+export const settingsFor = (schema = `trial_${(schemas += 1)}`, connections = 4) => ({
+  url: databaseUrl,
+  schema,
+  connections,
+});
+
 /** One suite holds all engines to one behaviour: an engine joins with one entry. */
 export const engines: Readonly<Record<string, () => Store | Promise<Store>>> = {
   SQLite() {
@@ -33,12 +51,20 @@ export const engines: Readonly<Record<string, () => Store | Promise<Store>>> = {
       },
     };
   },
+  PostgreSQL() {
+    const settings = settingsFor();
+    return {
+      open: async (quota) => openPostgres(settings, quota, silent),
+      // They go with the server.
+      async [Symbol.asyncDispose]() {},
+    };
+  },
 };
 
 export const start = Date.parse('2026-11-29T12:00:00Z');
 
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
-const plenty = { items: 1_000_000, bytes: 1_000_000_000 };
+export const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
+export const plenty = { items: 1_000_000, bytes: 1_000_000_000 };
 
 export interface Trial extends AsyncDisposable {
   readonly orchestrator: Orchestrator;
@@ -52,6 +78,8 @@ export interface Trial extends AsyncDisposable {
   /** Claims one task as the worker `ada` of the token `worker`. @returns what each call about it shows. */
   claim(worker?: string): Promise<{ readonly task_id: string; readonly fence: number }>;
   task(id: string): Promise<Answer>;
+  /** What tokens keep now. */
+  holdings(): Promise<readonly Holding[]>;
   /** Lets time pass, by both clocks, and does what is due. */
   pass(ms: number): Promise<void>;
   /** Stops it, and starts it again on the same data. */
@@ -102,6 +130,7 @@ export async function openTrial(
       if (!task) throw new Error('There is nothing to claim.');
       return { task_id: task.task_id, fence: task.lease.fence };
     },
+    holdings: async () => orchestrator.desk.look(loadHoldings),
     task: async (id) => (await call('planner', 'get_task', { task_id: id }))['task'] as Answer,
     async pass(ms) {
       clock.wallMs += ms;

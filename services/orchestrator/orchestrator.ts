@@ -3,16 +3,18 @@ import type { Log } from '#runtime/account/log.ts';
 import type { Kept, Quota } from '#runtime/quotas.ts';
 
 import { startClock, type LedgerClock } from './ledger/clock.ts';
-import { newChange, settleCounts, type Change, type News } from './ledger/change.ts';
+import { closeChange, newChange, noNews, type Change, type News } from './ledger/change.ts';
 import { countProjects, countTasks } from './ledger/counting.ts';
 import type { Engine } from './ledger/engine.ts';
+import { ProjectIds } from './ledger/naming.ts';
 import type { Ledger } from './ledger/query.ts';
 import type { View } from './ledger/reading.ts';
 import { SkillSets } from './ledger/skill-sets.ts';
 import { loadClock } from './ledger/sweeping.ts';
 import { openPresence, type Presence } from './presence.ts';
+import { noticesOf, newsIn } from './notices.ts';
 import { noCounts, type Counts } from './states.ts';
-import { beginTending, type Tending } from './tending.ts';
+import { beginTending, isAway, type Tending } from './tending.ts';
 import { openWaiting, type Waiting } from './waiting.ts';
 
 export const taskUri = (id: string): string => `orchestrator://task/${id}`;
@@ -51,6 +53,7 @@ export interface Orchestrator extends AsyncDisposable {
 }
 
 const countEveryMs = 5_000;
+const lookEveryMs = 1_000;
 
 export interface OrchestratorOptions {
   readonly engine: Engine;
@@ -67,9 +70,10 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   const { engine, quota, log, now } = options;
   const clock = startClock(await engine.look(loadClock), options.uptimeMs);
   const sets = new SkillSets();
+  const ids = new ProjectIds();
   const listeners = new Set<() => void>();
 
-  function announce({ hasEvents, tasks, projects }: News): void {
+  function announce({ hasEvents, tasks, projects }: Pick<News, 'hasEvents' | 'tasks' | 'projects'>): void {
     if (hasEvents) for (const act of listeners) act();
     for (const id of tasks) options.resourceUpdated(taskUri(id));
     for (const id of projects) options.resourceUpdated(projectUri(id));
@@ -81,24 +85,34 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     sets,
     log,
     now,
-    view: () => ({ sets, clock, wallMs: now() }),
+    view: () => ({ sets, ids, clock, wallMs: now() }),
     async change(operation, then) {
-      const change = newChange(now(), clock.now(), quota);
+      let news = noNews();
+      // Anew each time that it is run.
       function* whole() {
+        const change = newChange(now(), clock.now(), quota);
+        ({ news } = change);
         const value = yield* operation(change);
-        yield* settleCounts(change);
+        yield* closeChange(change);
         return value;
       }
       try {
-        const value = await engine.change(whole, (made) => {
-          then?.(made);
-          if (change.news.isReady) waiting.serve();
-        });
-        announce(change.news);
-        if (change.news.hasChores) tending.hurry();
+        const value = await engine.change(
+          whole,
+          (made) => {
+            then?.(made);
+            if (news.isReady) waiting.serve();
+          },
+          () => noticesOf(news),
+        );
+        announce(news);
+        if (news.hasChores) tending.hurry();
         return value;
       } catch (error) {
-        sets.forget();
+        if (!engine.isShared) {
+          sets.forget();
+          ids.forget();
+        }
         throw error;
       }
     },
@@ -109,6 +123,18 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   const waiting = openWaiting(desk, presence);
   const tending = beginTending(desk, presence, options.retentionMs);
   await tending.recover();
+  engine.hear({
+    told(text) {
+      const news = newsIn(text);
+      announce(news);
+      for (const worker of news.workers) waiting.release(worker);
+      if (news.isReady) waiting.serve();
+    },
+    missed() {
+      announce({ ...noNews(), hasEvents: true });
+      waiting.serve();
+    },
+  });
 
   let counts = { tasks: noCounts, projects: noCounts };
   async function countAll(): Promise<void> {
@@ -117,10 +143,13 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
         return { tasks: yield* countTasks(), projects: yield* countProjects() };
       });
     } catch (error) {
-      log.warn('counting_failed', { error });
+      if (!isAway(error)) log.warn('counting_failed', { error });
     }
   }
   await countAll();
+  // A wake-up that was not heard costs a moment, and no task.
+  const looking = engine.isShared ? setInterval(() => waiting.serve(), lookEveryMs) : undefined;
+  looking?.unref();
   const counting = setInterval(() => void countAll(), countEveryMs);
   counting.unref();
 
@@ -137,6 +166,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     counts: () => counts,
     async [Symbol.asyncDispose]() {
       clearInterval(counting);
+      clearInterval(looking);
       await tending[Symbol.asyncDispose]();
       await engine[Symbol.asyncDispose]();
     },

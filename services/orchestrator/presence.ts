@@ -28,12 +28,20 @@ export function openPresence({ clock, now, engine }: Pick<Desk, 'clock' | 'now' 
       seen.set(worker, { ledgerMs, wallMs: now(), upMs });
       changed.add(worker);
     },
-    /** Whether it was heard of in time since the orchestrator started. */
-    isHere(worker: string): boolean {
+    /**
+     * Whether it was heard of in time since the orchestrator started, or by another one.
+     *
+     * @param storedMs when it was heard of as it is written down.
+     */
+    isHere(worker: string, storedMs: number): boolean {
+      if (engine.isShared && now() - storedMs < awayAfterMs) return true;
       const last = seen.get(worker);
       return last !== undefined && clock.now() - last.ledgerMs < awayAfterMs;
     },
-    lastSeenMs: (worker: string): number | undefined => seen.get(worker)?.wallMs,
+    lastSeenMs(worker: string, storedMs: number): number {
+      const here = seen.get(worker)?.wallMs ?? storedMs;
+      return engine.isShared ? Math.max(here, storedMs) : here;
+    },
     upMs: (worker: string): number => seen.get(worker)?.upMs ?? 0,
     forget(worker: string): void {
       seen.delete(worker);
@@ -46,7 +54,9 @@ export function openPresence({ clock, now, engine }: Pick<Desk, 'clock' | 'now' 
         return last ? [{ name, atMs: last.wallMs, upMs: Math.floor(last.upMs) }] : [];
       });
       changed.clear();
-      await engine.stage(() => keepSeen(rows));
+      // In one order, since others keep theirs at the same time.
+      const inOrder = rows.toSorted((one, other) => (one.name < other.name ? -1 : 1));
+      await engine.stage(() => keepSeen(inOrder, engine.isShared));
       for (const { name, upMs } of rows) {
         const last = seen.get(name);
         if (last) seen.set(name, { ...last, upMs: last.upMs - upMs });

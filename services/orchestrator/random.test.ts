@@ -4,7 +4,9 @@ import { describe, expect, test } from 'vitest';
 
 import { ToolError } from '#runtime/errors.ts';
 
-import { engines, openTrial, type Answer, type Trial } from './orchestrator.fixture.ts';
+import { noPostgres, startServer } from '../../tests/support/postgres-server.ts';
+import { surround } from '../../tests/support/surround.ts';
+import { engines, openTrial, useDatabase, type Answer, type Trial } from './orchestrator.fixture.ts';
 
 interface Lease {
   readonly id: string;
@@ -194,9 +196,13 @@ const operations = fc.array(
   { minLength: 10, maxLength: 60 },
 );
 
-const runs = process.env['FAULT_TRIALS'] === 'all' ? 300 : 20;
+const isWhole = process.env['FAULT_TRIALS'] === 'all';
+/** A query of PostgreSQL goes over a connection. */
+const runsOf = (engine: string) => (isWhole ? 300 : engine === 'SQLite' ? 20 : 5);
 
 describe.each(Object.keys(engines))('On %s', (engine) => {
+  if (engine === 'PostgreSQL') surround(noPostgres, async () => useDatabase(await startServer()));
+
   test(
     'whatever is done: no task begins before what it needs, none completes twice, no old fence counts, none is stuck',
     { timeout: 600_000 },
@@ -213,7 +219,7 @@ describe.each(Object.keys(engines))('On %s', (engine) => {
           }
           await finish(model);
         }),
-        { numRuns: runs },
+        { numRuns: runsOf(engine) },
       );
 
       await expect(trials).resolves.toBeUndefined();

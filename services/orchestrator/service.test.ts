@@ -1,7 +1,9 @@
 /** What the orchestrator promises, on each engine. */
 import { describe, expect, test } from 'vitest';
 
-import { engines, openTrial, start, type Trial } from './orchestrator.fixture.ts';
+import { noPostgres, startServer } from '../../tests/support/postgres-server.ts';
+import { surround } from '../../tests/support/surround.ts';
+import { engines, openTrial, start, useDatabase, type Trial } from './orchestrator.fixture.ts';
 
 const seconds = 1_000;
 const minutes = 60 * seconds;
@@ -12,6 +14,8 @@ const eventTypes = async (trial: Trial, args: object = {}) => {
 };
 
 describe.each(Object.keys(engines))('The orchestrator on %s', (engine) => {
+  if (engine === 'PostgreSQL') surround(noPostgres, async () => useDatabase(await startServer()));
+
   describe('the life of a task', () => {
     test('it is made, claimed, started and completed, and then what needs it may begin', async () => {
       await using trial = await openTrial({ engine });

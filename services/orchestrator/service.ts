@@ -3,18 +3,21 @@ import { performance } from 'node:perf_hooks';
 
 import { z } from 'zod';
 
+import type { Log } from '#runtime/account/log.ts';
 import type { Metrics } from '#runtime/account/metrics.ts';
-import { quotaField, quotaOf } from '#runtime/quotas.ts';
+import { quotaField, quotaOf, type Quota } from '#runtime/quotas.ts';
 import { defineService } from '#runtime/service.ts';
 import { skillBeside } from '#runtime/skill.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
+import type { Engine } from './ledger/engine.ts';
 import { databaseName, openCopy, openSqlite } from './ledger/sqlite.ts';
 import { mostRequestBytes } from './limits.ts';
 import { openOrchestrator, type Orchestrator } from './orchestrator.ts';
 import { coordinator } from './coordinator.ts';
 import { resources } from './resources.ts';
 import { listened } from './streaming.ts';
+import { isAway } from './tending.ts';
 import { eventTools } from './tools/events.ts';
 import { mergeTools } from './tools/merges.ts';
 import { createProject, getProject, listProjects, projectTools } from './tools/projects.ts';
@@ -49,6 +52,30 @@ export const allTools: readonly AnyTool<Orchestrator>[] = [
 
 const day = 86_400_000;
 
+interface EngineSettings {
+  readonly FLOTILLA_ORCHESTRATOR_DATABASE_URL?: string | undefined;
+  readonly FLOTILLA_ORCHESTRATOR_DATABASE_SCHEMA: string;
+  readonly FLOTILLA_ORCHESTRATOR_DATABASE_CONNECTIONS: number;
+}
+
+async function openEngine(
+  settings: EngineSettings,
+  dataDir: string,
+  quota: Quota,
+  log: Log,
+): Promise<Engine> {
+  const { FLOTILLA_ORCHESTRATOR_DATABASE_URL: url } = settings;
+  if (url === undefined) return openSqlite(join(dataDir, databaseName), quota);
+  // The client of PostgreSQL is loaded only where it is needed.
+  const { openPostgres } = await import('./ledger/postgres.ts');
+  const place = {
+    url,
+    schema: settings.FLOTILLA_ORCHESTRATOR_DATABASE_SCHEMA,
+    connections: settings.FLOTILLA_ORCHESTRATOR_DATABASE_CONNECTIONS,
+  };
+  return openPostgres(place, quota, log);
+}
+
 export default defineService({
   name: 'orchestrator',
   settings: z.object({
@@ -59,6 +86,24 @@ export default defineService({
       .max(3_650)
       .default(90)
       .describe('How long projects and tasks are kept after their end, and events.'),
+    FLOTILLA_ORCHESTRATOR_DATABASE_URL: z
+      .string()
+      .optional()
+      .describe(
+        'A PostgreSQL 14 or newer that keeps the ledger, for several orchestrators that share their tasks: postgresql://user:password@host:5432/database, with sslmode=verify-full for TLS. Without it the ledger is a file of this orchestrator.',
+      ),
+    FLOTILLA_ORCHESTRATOR_DATABASE_SCHEMA: z
+      .string()
+      .regex(/^[a-z][a-z0-9_]{0,39}$/, 'must be up to 40 of a-z, 0-9 and _')
+      .default('flotilla_orchestrator')
+      .describe('Where its tables are in that database: orchestrators with the same one share their tasks.'),
+    FLOTILLA_ORCHESTRATOR_DATABASE_CONNECTIONS: z.coerce
+      .number('must be a number')
+      .int('must be a whole number')
+      .min(1, 'must be at least 1')
+      .max(200)
+      .default(10)
+      .describe('Connections to it at most, beside one that listens.'),
     FLOTILLA_ORCHESTRATOR_QUOTA_MB: quotaField(
       4_096,
       'Megabytes that projects and tasks of each token may take, with their results.',
@@ -82,7 +127,7 @@ export default defineService({
       settings.FLOTILLA_ORCHESTRATOR_QUOTA_ITEMS,
     );
     const orchestrator = await openOrchestrator({
-      engine: openSqlite(join(dataDir, databaseName), quota),
+      engine: await openEngine(settings, dataDir, quota, log),
       quota,
       retentionMs: settings.FLOTILLA_ORCHESTRATOR_RETENTION_DAYS * day,
       log,
@@ -95,15 +140,20 @@ export default defineService({
   },
   openCopy,
   async check({ desk }) {
-    await desk.engine.probe();
-    return { ready: true, reasons: [] };
+    try {
+      const warnings = await desk.engine.probe();
+      return { ready: true, reasons: [], ...(warnings.length > 0 && { warnings }) };
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      return { ready: false, reasons: [(error as Error).message] };
+    }
   },
   kept: ({ kept }) => kept(),
-  describe: ({ counts, waiting }) => ({
+  describe: ({ counts, waiting, desk }) => ({
     tasks: { ...counts().tasks },
     projects: { ...counts().projects },
     waiting_calls: waiting.count(),
-    durability: 'synchronous=FULL',
+    durability: desk.engine.durability,
   }),
 });
 

@@ -1,21 +1,26 @@
 /** What the orchestrator does by itself: ends leases, brings back what is due, finishes chores, lets go of what is old. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
+import { ToolError } from '#runtime/errors.ts';
+
 import { workOff } from './ledger/chores.ts';
 import { dropBatches, dueWork, keepClock, sweep, trim, type Swept } from './ledger/sweeping.ts';
-import { changedAtOnce, sweepMs } from './limits.ts';
+import { changedAtOnce, staleBatchMs, sweepMs } from './limits.ts';
 import type { Desk } from './orchestrator.ts';
 import type { Presence } from './presence.ts';
 
 const trimEveryMs = 60_000;
 const keepSeenEveryMs = 5_000;
 
+/** An engine that cannot be reached says so itself. */
+export const isAway = (error: unknown) => error instanceof ToolError && error.code === 'unavailable';
+
 export type Tending = ReturnType<typeof beginTending>;
 
 /** Goes on until it is disposed. A round that fails is logged, and tried again in the next. */
 export function beginTending(desk: Desk, presence: Presence, retentionMs: number) {
   const stopping = new AbortController();
-  const counts: Swept = { lost: 0, retried: 0, late: 0 };
+  const counts = { lost: 0, retried: 0, late: 0 } satisfies Swept;
   let trimmedMs = -Infinity;
   let seenMs = 0;
   let round: Promise<void> | undefined;
@@ -27,7 +32,11 @@ export function beginTending(desk: Desk, presence: Presence, retentionMs: number
   }
 
   async function finishChores(): Promise<void> {
-    await repeat(async () => desk.change((change) => workOff(change, changedAtOnce)));
+    await repeat(async () => desk.change((change) => workOff(change, changedAtOnce, true)));
+  }
+
+  async function keepTime(): Promise<void> {
+    desk.clock.catchUp(await desk.engine.stage(() => keepClock(desk.clock.now())));
   }
 
   async function tendOnce(): Promise<void> {
@@ -35,15 +44,23 @@ export function beginTending(desk: Desk, presence: Presence, retentionMs: number
     const due = await desk.look(dueWork);
     if (due.any) {
       await finishChores();
-      await repeat(async () => desk.change((change) => sweep(change, counts)));
+      await repeat(async () => {
+        const { lost, retried, late, isMore } = await desk.change(sweep);
+        counts.lost += lost;
+        counts.retried += retried;
+        counts.late += late;
+        return isMore;
+      });
       await finishChores();
     }
     if (ledgerMs - trimmedMs >= trimEveryMs) {
       trimmedMs = ledgerMs;
       await repeat(async () => desk.change((change) => trim(change, desk.now() - retentionMs)));
+      if (desk.engine.isShared) await desk.change((change) => dropBatches(change, desk.now() - staleBatchMs));
       await finishChores();
     }
-    if (due.byClock) await desk.engine.stage(() => keepClock(desk.clock.now()));
+    // Others go by it too, whatever there is.
+    if (due.byClock || desk.engine.isShared) await keepTime();
     if (ledgerMs - seenMs >= keepSeenEveryMs) {
       seenMs = ledgerMs;
       await presence.keep();
@@ -60,7 +77,7 @@ export function beginTending(desk: Desk, presence: Presence, retentionMs: number
           await tendOnce();
         }
       } catch (error) {
-        if (!stopping.signal.aborted) desk.log.warn('tending_failed', { error });
+        if (!stopping.signal.aborted && !isAway(error)) desk.log.warn('tending_failed', { error });
       } finally {
         round = undefined;
       }
@@ -79,15 +96,21 @@ export function beginTending(desk: Desk, presence: Presence, retentionMs: number
     finishChores,
     /** Before anything is taken: what an earlier process has begun and not ended is taken back. */
     async recover(): Promise<void> {
-      await desk.change((change) => dropBatches(change, Number.MAX_SAFE_INTEGER));
+      // Those of others may be at work.
+      const before = desk.engine.isShared ? desk.now() - staleBatchMs : Number.MAX_SAFE_INTEGER;
+      await desk.change((change) => dropBatches(change, before));
       await tend();
     },
     async [Symbol.asyncDispose]() {
       stopping.abort();
       clearInterval(timer);
       await round;
-      await desk.engine.stage(() => keepClock(desk.clock.now()));
-      await presence.keep();
+      try {
+        await keepTime();
+        await presence.keep();
+      } catch (error) {
+        if (!isAway(error)) throw error;
+      }
     },
   };
 }

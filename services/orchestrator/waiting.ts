@@ -16,6 +16,8 @@ interface Waiter {
   /** Nothing, when the wait is over without a task. */
   readonly end: (claimed: readonly TaskRow[]) => void;
   readonly fail: (error: unknown) => void;
+  /** Its wait is over; it is told so when it is not being served any more. */
+  isOver: boolean;
 }
 
 const nothing: readonly TaskRow[] = [];
@@ -36,18 +38,31 @@ export function openWaiting(desk: Desk, presence: Presence) {
     });
   }
 
-  let isServing = false;
   let isAskedAgain = false;
+  /** Those who may get something from a change that is under way. */
+  let serving: ReadonlySet<Waiter> | undefined;
+
+  /** Who is being served waits for what comes of that. */
+  function end(waiter: Waiter): void {
+    waiter.isOver = true;
+    if (!serving?.has(waiter) && waiters.delete(waiter)) waiter.end(nothing);
+  }
+
+  function endServing(): void {
+    const asked = serving ?? [];
+    serving = undefined;
+    for (const waiter of asked) if (waiter.isOver) end(waiter);
+  }
 
   /**
-   * Gives those who wait what there is. Called within the change that brought it about, so that both are on disk with one commit; who
-   * waits is told after it.
+   * Gives those who wait what there is. Called within the change that brought it about where the engine can, so that both are on disk with
+   * one commit; who waits is told after it.
    */
   function serve(): void {
-    isAskedAgain = isServing;
-    if (isServing || waiters.size === 0) return;
-    isServing = true;
+    isAskedAgain = serving !== undefined;
+    if (serving || waiters.size === 0) return;
     const asked = [...waiters];
+    serving = new Set(asked);
     const askings = asked.map(({ asking }) => asking);
     let served: readonly Waiter[] = [];
     void tell(
@@ -59,7 +74,7 @@ export function openWaiting(desk: Desk, presence: Presence) {
           served = asked.filter((_, at) => claims[at]?.length !== 0);
           // They are not to be given more before they are told of this.
           for (const waiter of served) waiters.delete(waiter);
-          isServing = false;
+          endServing();
         },
       ),
     );
@@ -80,7 +95,7 @@ export function openWaiting(desk: Desk, presence: Presence) {
       // There may be more than one change gives out.
       if (served().length > 0 || isAskedAgain) serve();
     } catch (error) {
-      isServing = false;
+      if (served().length === 0) endServing();
       for (const waiter of served()) waiter.fail(error);
     }
   }
@@ -88,11 +103,8 @@ export function openWaiting(desk: Desk, presence: Presence) {
   async function wait(asking: Asking, waitMs: number, { caller, signal }: Pick<Call, 'caller' | 'signal'>) {
     requirePlace(caller);
     const { promise, resolve, reject } = Promise.withResolvers<readonly TaskRow[]>();
-    const waiter: Waiter = { asking, caller, end: resolve, fail: reject };
-    const giveUp = () => {
-      // Who is being served waits for that.
-      if (waiters.delete(waiter)) resolve(nothing);
-    };
+    const waiter: Waiter = { asking, caller, end: resolve, fail: reject, isOver: false };
+    const giveUp = () => end(waiter);
     const timer = setTimeout(giveUp, waitMs);
     signal.addEventListener('abort', giveUp);
     waiters.add(waiter);
@@ -119,7 +131,7 @@ export function openWaiting(desk: Desk, presence: Presence) {
       const asked = await desk.change(function* (change) {
         const worker = yield* ownWorker(wish.worker, call.caller);
         const asking: Asking = { worker, most: Math.min(wish.most, worker.most_tasks) };
-        const [claimed = nothing] = yield* giveOut(change, [asking], desk.sets);
+        const [claimed = nothing] = yield* giveOut(change, [{ ...asking, isKept: true }], desk.sets);
         return { asking, claimed };
       });
       presence.touch(wish.worker);
@@ -133,13 +145,12 @@ export function openWaiting(desk: Desk, presence: Presence) {
     count: () => waiters.size,
     /** Ends the waits of a worker: it was taken out, or has changed, and asks again. */
     release(worker: string): void {
-      for (const waiter of waiters)
-        if (waiter.asking.worker.name === worker && waiters.delete(waiter)) waiter.end(nothing);
+      for (const waiter of waiters) if (waiter.asking.worker.name === worker) end(waiter);
     },
     /** Answers all who wait: the orchestrator stops. */
     stop(): void {
       isStopping = true;
-      for (const waiter of waiters) if (waiters.delete(waiter)) waiter.end(nothing);
+      for (const waiter of waiters) end(waiter);
     },
   };
 }

@@ -17,11 +17,14 @@ afterAll(async () => served[Symbol.asyncDispose]());
 async function tokenWith(name: string, scope: readonly string[]): Promise<string> {
   const token = await createToken(served.dataRoot, { name, scope: [...scope], expiresAt: null });
   await expect
-    .poll(async () => {
-      const response = await send(served, 'tools/list', {}, { token });
-      await response.body?.cancel();
-      return response.status;
-    })
+    .poll(
+      async () => {
+        const response = await send(served, 'tools/list', {}, { token });
+        await response.body?.cancel();
+        return response.status;
+      },
+      { timeout: 90_000 },
+    )
     .toBe(200);
   return token;
 }

@@ -1,12 +1,14 @@
-/** Workers claim and complete tasks while the orchestrator is killed again and again. Then what they were told is held against its database. */
+/** Workers claim and complete tasks while orchestrators, and their database, are killed again and again. Then what they were told is held against the database. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import pg from 'pg';
 import { describe, expect, test } from 'vitest';
 
 import { openToRead } from '#runtime/database.ts';
 
 import { freePortOffset } from '../../scripts/ports.ts';
+import { noPostgres, startServer } from '../support/postgres-server.ts';
 import { callTool, codeOf } from '../support/rpc.ts';
 import { temporaryFolder } from '../support/serve.ts';
 import { damagesIn, startProcess, type ServiceProcess } from './service-process.ts';
@@ -135,39 +137,129 @@ function layersOf(count: number): object[] {
   });
 }
 
-function outcomeIn(dataDir: string, told: readonly Told[]): Outcome {
-  using database = openToRead(join(dataDir, 'orchestrator.db'));
-  const all = <Row>(sql: string) => database.prepare<[], Row>(sql).all();
+type Ask = <Row>(sql: string) => Promise<Row[]> | Row[];
+
+/** As each engine answers. */
+async function outcomeOf(all: Ask, told: readonly Told[]): Promise<Outcome> {
   const id = (table: string) => `'t' || ${table}.seq || '-' || ${table}.nonce`;
   return {
     told,
-    tasks: all<TaskRow>(`SELECT ${id('task')} AS id, status, open_needs FROM task`),
-    attempts: all<AttemptRow>(
+    tasks: await all<TaskRow>(`SELECT ${id('task')} AS id, status, open_needs FROM task`),
+    attempts: await all<AttemptRow>(
       `SELECT ${id('t')} AS task, a.fence, worker, outcome FROM attempt AS a JOIN task AS t ON t.seq = a.task`,
     ),
     results: new Map(
-      all<{ body: string }>('SELECT body FROM result').map(({ body }) => {
+      (await all<{ body: string }>('SELECT body FROM result')).map(({ body }) => {
         const result = JSON.parse(body) as Told;
         return [result.task, result] as const;
       }),
     ),
-    edges: all(
+    edges: await all(
       `SELECT ${id('t')} AS task, ${id('n')} AS needs FROM edge AS e JOIN task AS t ON t.seq = e.task JOIN task AS n ON n.seq = e.needs`,
     ),
-    events: all<EventRow>(
+    events: await all<EventRow>(
       `SELECT e.seq, e.type, ${id('t')} AS task FROM event AS e JOIN task AS t ON t.seq = e.task ORDER BY e.seq`,
     ),
   };
 }
 
-async function run(count: number, kills: number): Promise<Outcome> {
-  using folder = temporaryFolder();
+/** Those that are killed, and what is left in the end. */
+interface Trial extends AsyncDisposable {
+  /** Of a worker, by its place. */
+  target(at: number): Target;
+  /** @param turn counts the disturbances. */
+  disturb(turn: number): Promise<void>;
+  /** Stops all. */
+  outcome(told: readonly Told[]): Promise<Outcome>;
+}
+
+/** One orchestrator, on SQLite. */
+async function alone(): Promise<Trial> {
+  await using stack = new AsyncDisposableStack();
+  const folder = stack.use(temporaryFolder());
   const options = { dataRoot: join(folder.path, 'data'), portOffset: await freePortOffset() };
   let orchestrator: ServiceProcess = await startProcess('orchestrator', options);
-  await using stack = new AsyncDisposableStack();
   stack.defer(async () => orchestrator[Symbol.asyncDispose]());
-  const { target } = orchestrator;
-  const current = () => target;
+  const owned = stack.move();
+  return {
+    target: () => orchestrator.target,
+    async disturb() {
+      await orchestrator.kill();
+      orchestrator = await startProcess('orchestrator', options);
+    },
+    async outcome(told) {
+      expect(await orchestrator.stop()).toBe(0);
+      const dataDir = join(options.dataRoot, 'orchestrator');
+      expect(damagesIn(dataDir)).toEqual([]);
+      using database = openToRead(join(dataDir, 'orchestrator.db'));
+      return await outcomeOf(<Row>(sql: string) => database.prepare<[], Row>(sql).all(), told);
+    },
+    [Symbol.asyncDispose]: async () => owned.disposeAsync(),
+  };
+}
+
+/** Longer than a lease. */
+const stillMs = leaseSeconds * 1_000 + 500;
+
+/** Two orchestrators on one PostgreSQL. In turn one is killed, the other stands still for longer than a lease, and the database crashes. */
+async function together(): Promise<Trial> {
+  await using stack = new AsyncDisposableStack();
+  const server = stack.use(await startServer());
+  const settings = { FLOTILLA_ORCHESTRATOR_DATABASE_URL: server.url };
+  const both: { process: ServiceProcess; options: Parameters<typeof startProcess>[1] }[] = [];
+  for (let at = 0; at < 2; at += 1) {
+    const folder = stack.use(temporaryFolder());
+    const options = {
+      dataRoot: join(folder.path, 'data'),
+      portOffset: await freePortOffset(),
+      settings,
+    };
+    const one = { process: await startProcess('orchestrator', options), options };
+    stack.defer(async () => one.process[Symbol.asyncDispose]());
+    both.push(one);
+  }
+  const [first, second] = both as [(typeof both)[number], (typeof both)[number]];
+  const disturbances = [
+    async () => {
+      await first.process.kill();
+      first.process = await startProcess('orchestrator', first.options);
+    },
+    async () => {
+      second.process.freeze();
+      await sleep(stillMs);
+      second.process.thaw();
+    },
+    async () => {
+      await server.kill();
+      await server.start();
+    },
+  ];
+  const owned = stack.move();
+  return {
+    target: (at) => (both[at % 2] ?? first).process.target,
+    disturb: async (turn) => disturbances[turn % disturbances.length]?.(),
+    async outcome(told) {
+      for (const one of both) expect(await one.process.stop()).toBe(0);
+      const client = new pg.Client({
+        connectionString: server.url,
+        options: '-c search_path=flotilla_orchestrator',
+        types: { getTypeParser: (oid: number) => (oid === 20 ? Number : String) },
+      });
+      await client.connect();
+      try {
+        const all: Ask = async <Row>(sql: string) => (await client.query(sql)).rows as Row[];
+        return await outcomeOf(all, told);
+      } finally {
+        await client.end();
+      }
+    },
+    [Symbol.asyncDispose]: async () => owned.disposeAsync(),
+  };
+}
+
+async function run(open: () => Promise<Trial>, count: number, kills: number): Promise<Outcome> {
+  await using trial = await open();
+  const current = () => trial.target(0);
   const { value } = await ask(current, 'create_project', { name: 'trial', tasks: [] });
   for (let made = 0; made < count; made += mostAtOnce)
     await ask(current, 'create_tasks', {
@@ -176,35 +268,43 @@ async function run(count: number, kills: number): Promise<Outcome> {
     });
   const told: Told[] = [];
   const isOver = () => told.length >= count;
-  const working = Promise.all(workers.map(async (worker) => work(current, worker, told, isOver)));
+  const working = Promise.all(
+    workers.map(async (worker, at) => work(() => trial.target(at), worker, told, isOver)),
+  );
   // At shares of the work, not at times: so that each falls into the run on every machine.
   for (let kill = 1; kill <= kills; kill += 1) {
     const share = (count * (kill - Math.random() / 2)) / (kills + 1);
     while (told.length < share) await sleep(2);
-    await orchestrator.kill();
-    orchestrator = await startProcess('orchestrator', options);
+    await trial.disturb(kill - 1);
   }
   await working;
   const { value: end } = await ask(current, 'get_project', { project_id: value.project.project_id });
   expect(end.project).toMatchObject({ status: 'completed', percent: 100, counts: { completed: count } });
-  expect(await orchestrator.stop()).toBe(0);
-  const dataDir = join(options.dataRoot, 'orchestrator');
-  expect(damagesIn(dataDir)).toEqual([]);
-  return outcomeIn(dataDir, told);
+  return await trial.outcome(told);
 }
 
-describe('kill -9 of the orchestrator while workers claim and complete', () => {
-  const [count, kills] = isWhole ? [10_000, 40] : [400, 3];
+describe('kill -9 while workers claim and complete', () => {
+  const trials = [
+    { what: 'the orchestrator', open: alone, tasks: 400, missing: undefined },
+    {
+      what: 'two orchestrators and their database',
+      open: together,
+      tasks: 200,
+      missing: noPostgres,
+    },
+  ];
 
-  test(
-    'every acknowledged completion is there once, in order, and no task is stuck',
+  test.for(trials)(
+    'of $what: every acknowledged completion is there once, in order, and no task is stuck',
     { timeout: isWhole ? 3_600_000 : 240_000 },
-    async () => {
-      const outcome = await run(count, kills);
+    async ({ what, open, tasks, missing }, { skip }) => {
+      skip(missing !== undefined, missing);
+      const [count, kills] = isWhole ? [10_000, 40] : [tasks, 3];
+      const outcome = await run(open, count, kills);
       const faults = faultsOf(outcome);
       const lost = outcome.attempts.filter((attempt) => attempt.outcome === 'lost').length;
       process.stdout.write(
-        `orchestrator, ${kills} kills: ${outcome.told.length} completions acknowledged, ${outcome.attempts.length} attempts, ${lost} of them lost; ${faults.length} faults\n`,
+        `${what}, ${kills} kills: ${outcome.told.length} completions acknowledged, ${outcome.attempts.length} attempts, ${lost} of them lost; ${faults.length} faults\n`,
       );
 
       expect(faults.slice(0, 10)).toEqual([]);

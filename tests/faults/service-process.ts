@@ -29,6 +29,9 @@ export class Refused extends Error {
 export interface ServiceProcess extends AsyncDisposable {
   readonly target: Target;
   kill(): Promise<void>;
+  /** Stands still, and goes on. */
+  freeze(): void;
+  thaw(): void;
   /** @returns the exit code. */
   stop(): Promise<number | null>;
 }
@@ -78,6 +81,8 @@ export async function startProcess(name: ProcessName, options: Options): Promise
       token: tokenIn(dataRoot),
     },
     kill: async () => void (await end('SIGKILL')),
+    freeze: () => void child.kill('SIGSTOP'),
+    thaw: () => void child.kill('SIGCONT'),
     stop: async () => end('SIGTERM'),
     [Symbol.asyncDispose]: async () => void (await end('SIGKILL')),
   };

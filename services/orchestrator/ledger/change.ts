@@ -12,7 +12,7 @@ import {
 } from '../states.ts';
 import { projectId, taskId } from './ids.ts';
 import { all, define, first, run, sql, type Ledger, type Query } from './query.ts';
-import type { CountsRow, ProjectRow, TaskRow } from './schema.ts';
+import type { CountsRow, EventRow, ProjectRow, TaskRow } from './schema.ts';
 
 /** What others have to hear of when the change is made. */
 export interface News {
@@ -21,8 +21,19 @@ export interface News {
   hasEvents: boolean;
   readonly tasks: Set<string>;
   readonly projects: Set<string>;
+  /** That were taken out, or can do something else now. */
+  readonly workers: Set<string>;
   hasChores: boolean;
 }
+
+export const noNews = (): News => ({
+  isReady: false,
+  hasEvents: false,
+  hasChores: false,
+  tasks: new Set(),
+  projects: new Set(),
+  workers: new Set(),
+});
 
 export interface Change {
   /** By the clock of the host: for people. */
@@ -33,14 +44,19 @@ export interface Change {
   readonly news: News;
   /** What became more and less in each project. */
   readonly counted: Map<number, Partial<Record<Status, number>>>;
+  /** Events, written at its end: see closeChange. */
+  readonly told: NewEvent[];
 }
+
+type NewEvent = Pick<EventRow, 'at' | 'type' | 'project' | 'task' | 'data'>;
 
 export const newChange = (wallMs: number, ledgerMs: number, quota: Quota): Change => ({
   wallMs,
   ledgerMs,
   quota,
-  news: { isReady: false, hasEvents: false, hasChores: false, tasks: new Set(), projects: new Set() },
+  news: noNews(),
   counted: new Map(),
+  told: [],
 });
 
 const taskBySeq = define<{ seq: number }>()(({ db, given, keeping }) =>
@@ -67,32 +83,45 @@ function updateOf(columns: readonly Column[]) {
   return made;
 }
 
-const addEvent = define<{
-  at: number;
-  type: string;
-  project: number | null;
-  task: number | null;
-  data: string;
-}>()(({ db, given }) =>
-  db.insertInto('event').values({
-    at: given.at,
-    type: given.type,
-    project: given.project,
-    task: given.task,
-    data: given.data,
-  }),
-);
+const eventColumns = ['at', 'type', 'project', 'task', 'data'] as const;
+
+/** Several rows with one statement, by how many. */
+const addEvents = [64, 16, 4, 1].map((rows) => ({
+  rows,
+  query: define()(({ db, given }) =>
+    db
+      .insertInto('event')
+      .values(
+        Array.from(
+          { length: rows },
+          (_, at) =>
+            Object.fromEntries(
+              eventColumns.map((name) => [name, given[`${name}${at}`]]),
+            ) as never as NewEvent,
+        ),
+      ),
+  ),
+}));
+
+function* writeEvents(told: readonly NewEvent[]): Ledger<void> {
+  let from = 0;
+  for (const { rows, query } of addEvents)
+    for (; told.length - from >= rows; from += rows)
+      yield* run(
+        query,
+        Object.fromEntries(
+          told
+            .slice(from, from + rows)
+            .flatMap((event, at) => eventColumns.map((name) => [`${name}${at}`, event[name]])),
+        ),
+      );
+}
 
 type Subject = { readonly project: number | null; readonly task: number | null };
 
-export function* tell(
-  change: Change,
-  type: string,
-  { project, task }: Subject,
-  data: object = {},
-): Ledger<void> {
+export function tell(change: Change, type: string, { project, task }: Subject, data: object = {}): void {
   change.news.hasEvents = true;
-  yield* run(addEvent, { at: change.wallMs, type, project, task, data: JSON.stringify(data) });
+  change.told.push({ at: change.wallMs, type, project, task, data: JSON.stringify(data) });
 }
 
 /** Stands for the tasks that have no project. */
@@ -128,7 +157,7 @@ export function* saveTask(
   }
   if (isReady(task)) change.news.isReady = true;
   change.news.tasks.add(taskId(task));
-  if (event !== undefined) yield* tell(change, event, { project: task.project, task: task.seq }, data);
+  if (event !== undefined) tell(change, event, { project: task.project, task: task.seq }, data);
   return task;
 }
 
@@ -152,7 +181,15 @@ const addCounts = define<Omit<CountsRow, 'project'> & { project: number }>()(({ 
       cancelled: sql`cancelled + ${given.cancelled}`,
     })
     .where('project', '=', given.project)
-    .returningAll(),
+    .returningAll()
+    .returning((of) => {
+      const its = of.selectFrom('project').whereRef('project.seq', '=', 'project_counts.project');
+      return [
+        its.select('project.nonce').as('of_nonce'),
+        its.select('project.status').as('of_status'),
+        its.select('project.cancelled').as('of_cancelled'),
+      ];
+    }),
 );
 
 const projectBySeq = define<{ seq: number }>()(({ db, given }) =>
@@ -161,10 +198,6 @@ const projectBySeq = define<{ seq: number }>()(({ db, given }) =>
 
 export const loadProject = (seq: number): Ledger<ProjectRow | undefined> => first(projectBySeq, { seq });
 
-const projectState = define<{ seq: number }>()(({ db, given }) =>
-  db.selectFrom('project').select(['seq', 'nonce', 'status', 'cancelled']).where('seq', '=', given.seq),
-);
-
 const setProjectStatus = define<{ seq: number; status: Status; ended_at: number | null }>()(({ db, given }) =>
   db
     .updateTable('project')
@@ -172,29 +205,34 @@ const setProjectStatus = define<{ seq: number; status: Status; ended_at: number 
     .where('seq', '=', given.seq),
 );
 
-/** Brings the projects up to what was counted: the last part of every change. */
+/**
+ * The last part of every change. Counts and the order of events are what changes wait for each other at, where several are made at a time:
+ * so they come last, and in one order.
+ */
+export function* closeChange(change: Change): Ledger<void> {
+  yield* settleCounts(change);
+  yield* writeEvents(change.told);
+}
+
+/** Brings the projects up to what was counted. */
 export function* settleCounts(change: Change): Ledger<void> {
-  for (const [project, counted] of change.counted) {
+  for (const [project, counted] of [...change.counted].toSorted(([one], [other]) => one - other)) {
     if (statuses.every((status) => (counted[status] ?? 0) === 0)) continue;
-    const counts = yield* first(addCounts, { ...noCounts, ...counted, project });
-    const state = project === noProject ? undefined : yield* first(projectState, { seq: project });
-    if (!counts || !state) continue;
-    change.news.projects.add(projectId(state));
-    if (state.cancelled === 1) continue;
+    // Kept first: a statement that had to wait would see the counts as they are, and the project as it was.
+    yield* run(keptCounts, { project });
+    const found = yield* first(addCounts, { ...noCounts, ...counted, project });
+    if (!found || found.of_nonce === null) continue;
+    const { project: _, of_nonce: nonce, of_status: before, of_cancelled: cancelled, ...counts } = found;
+    change.news.projects.add(projectId({ seq: project, nonce }));
+    if (cancelled === 1) continue;
     const status = projectStatusOf(counts);
-    if (status === state.status) continue;
+    if (status === before) continue;
     yield* run(setProjectStatus, {
       seq: project,
       status,
       ended_at: isEnded(status) ? change.wallMs : null,
     });
-    const { project: _, ...byStatus } = counts;
-    yield* tell(
-      change,
-      `project_${status}`,
-      { project, task: null },
-      { tasks: totalOf(counts), ...byStatus },
-    );
+    tell(change, `project_${status}`, { project, task: null }, { tasks: totalOf(counts), ...counts });
   }
   change.counted.clear();
 }
@@ -202,6 +240,17 @@ export function* settleCounts(change: Change): Ledger<void> {
 const countsOfProject = define<{ project: number }>()(({ db, given }) =>
   db.selectFrom('project_counts').selectAll().where('project', '=', given.project),
 );
+const keptCounts = define<{ project: number }>()(({ db, given, keeping }) =>
+  keeping(db.selectFrom('project_counts').selectAll()).where('project', '=', given.project),
+);
+
+/**
+ * Who adds to a project, and who ends it, come one after the other: its row of counts is kept until the change is made. To be asked
+ * after the tasks that it touches are kept.
+ */
+export function* keepProject(project: number): Ledger<Counts> {
+  return (yield* first(keptCounts, { project })) ?? noCounts;
+}
 
 export function* loadCounts(project: number): Ledger<Counts> {
   return (yield* first(countsOfProject, { project })) ?? noCounts;

@@ -25,9 +25,13 @@ const setOpenNeeds = define<{ seq: number; open_needs: number }>()(({ db, given 
 
 const everyDependent = Number.MAX_SAFE_INTEGER;
 
+/** All that need it, kept from others until the change is made. */
+export const keepDependents = ({ seq }: TaskRow): Ledger<readonly TaskRow[]> =>
+  all(dependentsAfter, { needs: seq, after: 0, most: everyDependent });
+
 /** Those that needed nothing but this task may be given out. */
-export function* unblock(change: Change, { seq }: TaskRow): Ledger<void> {
-  for (const task of yield* all(dependentsAfter, { needs: seq, after: 0, most: everyDependent })) {
+export function* unblock(change: Change, dependents: readonly TaskRow[]): Ledger<void> {
+  for (const task of dependents) {
     const openNeeds = task.open_needs - 1;
     const isFree = openNeeds === 0 && task.status === 'blocked' && task.waiting_for === 'dependencies';
     if (isFree)
@@ -56,9 +60,14 @@ export function* tellDependents(change: Change, { seq }: TaskRow): Ledger<void> 
   yield* workOff(change, changedAtOnce);
 }
 
+/** Who keeps tasks already passes over what others are at: they may wait for these tasks. */
+const freeChore = define()(({ db, taking }) =>
+  taking(db.selectFrom('chore').selectAll()).orderBy('seq').limit(sql.lit(1)),
+);
 const nextChore = define()(({ db, keeping }) =>
   keeping(db.selectFrom('chore').selectAll()).orderBy('seq').limit(sql.lit(1)),
 );
+const anyChore = define()(({ db }) => db.selectFrom('chore').select('seq').limit(sql.lit(1)));
 const moveChore = define<{ seq: number; place: number }>()(({ db, given }) =>
   db.updateTable('chore').set({ place: given.place }).where('seq', '=', given.seq),
 );
@@ -85,17 +94,22 @@ const workers: Readonly<Record<Chore, (change: Change, chore: ChoreRow, most: nu
   drop_batch: dropTasks,
 };
 
-/** Does about so many tasks' worth of chores. @returns whether there are more. */
-export function* workOff(change: Change, most: number): Ledger<boolean> {
+/**
+ * Does about so many tasks' worth of chores.
+ *
+ * @param waits for what others are at: only who keeps nothing yet may.
+ * @returns whether there are more.
+ */
+export function* workOff(change: Change, most: number, waits = false): Ledger<boolean> {
   for (let left = most; left > 0;) {
-    const chore = yield* first(nextChore, {});
-    if (!chore) return false;
+    const chore = yield* first(waits ? nextChore : freeChore, {});
+    if (!chore) break;
     const { done, next } = yield* workers[chore.kind](change, chore, left);
     if (next === undefined) yield* run(dropChore, { seq: chore.seq });
     else yield* run(moveChore, { seq: chore.seq, place: next });
     left -= Math.max(1, done);
   }
-  const isMore = (yield* first(nextChore, {})) !== undefined;
+  const isMore = (yield* first(anyChore, {})) !== undefined;
   if (isMore) change.news.hasChores = true;
   return isMore;
 }
@@ -105,8 +119,8 @@ const pieceOf = (tasks: readonly { readonly seq: number }[], most: number): Piec
   next: tasks.length < most ? undefined : tasks.at(-1)?.seq,
 });
 
-const taskState = define<{ seq: number }>()(({ db, given }) =>
-  db.selectFrom('task').select(['seq', 'nonce', 'status']).where('seq', '=', given.seq),
+const taskState = define<{ seq: number }>()(({ db, given, keeping }) =>
+  keeping(db.selectFrom('task').select(['seq', 'nonce', 'status'])).where('seq', '=', given.seq),
 );
 
 const nothing: Piece = { done: 0, next: undefined };
@@ -241,11 +255,7 @@ const deleteEvents = define<{ project: number; most: number }>()(({ db, given })
 /** Lets go of a task that has ended; its events go with their time. What still needs it can never begin. */
 export function* forgetTask(change: Change, task: TaskRow): Ledger<void> {
   if (task.status !== 'completed')
-    for (const dependent of yield* all(dependentsAfter, {
-      needs: task.seq,
-      after: 0,
-      most: everyDependent,
-    })) {
+    for (const dependent of yield* keepDependents(task)) {
       if (isEnded(dependent.status)) continue;
       const reason = `It needed ${taskId(task)}, which was deleted.`;
       const changed = { status: 'failed', reason, waiting_for: null, ended_at: change.wallMs } as const;
@@ -278,7 +288,7 @@ const hide = define<{ seq: number }>()(({ db, given }) =>
 /** The project is gone for everybody; what it had is deleted in pieces. Its end is told among the events of no project, which stay. */
 export function* hideProject(change: Change, project: Pick<ProjectRow, 'seq' | 'nonce'>): Ledger<void> {
   yield* run(hide, { seq: project.seq });
-  yield* tell(change, 'project_deleted', { project: null, task: null }, { project_id: projectId(project) });
+  tell(change, 'project_deleted', { project: null, task: null }, { project_id: projectId(project) });
   yield* begin('delete_project', project.seq);
   change.news.hasChores = true;
 }

@@ -5,7 +5,7 @@ import { saveTask, type Change } from './change.ts';
 import { all, define, run, sql, type Ledger } from './query.ts';
 import type { TaskRow, WorkerRow } from './schema.ts';
 import type { SkillSet, SkillSets } from './skill-sets.ts';
-import { loadTally, workerLoad } from './workers.ts';
+import { loadTally, takeWorker, workerLoad } from './workers.ts';
 
 const readyTasks = define<{ skill_set: number; most: number }>()(({ db, given, taking }) =>
   taking(db.selectFrom('task').selectAll())
@@ -43,6 +43,8 @@ const insertAttempt = define<{
 export interface Asking {
   readonly worker: WorkerRow;
   readonly most: number;
+  /** Its row is kept by this change; else it is looked at again before it is given anything. */
+  readonly isKept?: boolean;
 }
 
 interface Place {
@@ -95,7 +97,7 @@ interface CandidateTask {
 function* readyFor(
   places: readonly Place[],
   most: number,
-  sets: Iterable<SkillSet>,
+  sets: readonly SkillSet[],
 ): Ledger<readonly CandidateTask[]> {
   const found: CandidateTask[] = [];
   for (const { id, requires } of sets) {
@@ -108,8 +110,11 @@ function* readyFor(
 }
 
 function* hasRoom(place: Place): Ledger<boolean> {
-  const { worker, most } = place.asking;
+  const { worker, most, isKept } = place.asking;
   if (place.claimed.length >= most) return false;
+  // It may have changed, gone, or be claiming elsewhere just now.
+  if (place.load === undefined && !isKept && (yield* takeWorker(worker.name))?.version !== worker.version)
+    place.load = Infinity;
   place.load ??= yield* workerLoad(worker.name);
   return place.load < worker.most_tasks;
 }

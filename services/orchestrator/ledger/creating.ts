@@ -5,8 +5,16 @@ import { branchOf } from '../branches.ts';
 import type { Brief } from '../templates.ts';
 import { changedAtOnce, mostDependents, mostTasksPerProject } from '../limits.ts';
 import { tooManyDependents, type PlannedTask } from '../planning.ts';
-import { isEnded, priorities, totalOf, type OnFailure, type Priority, type Status } from '../states.ts';
-import { count, loadCounts, loadProject, tell, type Change } from './change.ts';
+import {
+  isEnded,
+  priorities,
+  totalOf,
+  type Counts,
+  type OnFailure,
+  type Priority,
+  type Status,
+} from '../states.ts';
+import { count, keepProject, loadCounts, loadProject, tell, type Change } from './change.ts';
 import { begin, workOff } from './chores.ts';
 import { newNonce, noProject, parseId, taskId } from './ids.ts';
 import { all, define, first, run, type Ledger } from './query.ts';
@@ -79,11 +87,11 @@ export function* addProject(
   });
   if (!project) throw new Error('The database returned no row for a new project.');
   yield* run(insertCounts, { project: project.seq });
-  if (batch === null) yield* tellProject(change, project);
+  if (batch === null) tellProject(change, project);
   return project;
 }
 
-const tellProject = (change: Change, { seq, name }: Pick<ProjectRow, 'seq' | 'name'>): Ledger<void> =>
+const tellProject = (change: Change, { seq, name }: Pick<ProjectRow, 'seq' | 'name'>): void =>
   tell(change, 'project_created', { project: seq, task: null }, { name });
 
 /** A project that takes tasks. @throws ToolError not_found, conflict. */
@@ -114,8 +122,23 @@ export const noHome: Home = { project: null, priority: 'medium', onFailure: 'blo
 
 /** @throws ToolError too_large, when a project would have more tasks than it may. */
 export function* requirePlaces({ project }: Home, added: number): Ledger<void> {
+  if (project !== null) requireFewer(yield* loadCounts(project), added);
+}
+
+/** The project as it is when the change is made: it takes so many more tasks. @throws ToolError conflict, not_found, too_large. */
+function* requireProject({ project }: Home, added: number): Ledger<void> {
   if (project === null) return;
-  const total = totalOf(yield* loadCounts(project)) + added;
+  const counts = yield* keepProject(project);
+  const row = yield* loadProject(project);
+  if (row?.cancelled !== 0)
+    throw new ToolError('conflict', 'The project was cancelled or deleted meanwhile.', {
+      hint: 'Nothing was made.',
+    });
+  requireFewer(counts, added);
+}
+
+function requireFewer(counts: Counts, added: number): void {
+  const total = totalOf(counts) + added;
   if (total > mostTasksPerProject)
     throw new ToolError(
       'too_large',
@@ -206,7 +229,9 @@ export interface Origin {
   readonly batch: number | null;
   /** By what they require, so that each is looked up once. */
   readonly sets: Map<string, number>;
-  /** Tasks that the new ones need, and that have failed or were cancelled: told when all are there. */
+  /** Tasks that were there before and that the new ones need, kept from others. */
+  readonly needed: Map<string, TaskRow>;
+  /** Those of them that have failed or were cancelled: told when all are there. */
   readonly endedNeeds: Set<number>;
 }
 
@@ -215,20 +240,28 @@ export const newOrigin = (home: Home, owner: string, batch: number | null): Orig
   owner,
   batch,
   sets: new Map(),
+  needed: new Map(),
   endedNeeds: new Set(),
 });
+
+/** In the order in which others keep tasks, and before anything else is kept. @throws ToolError not_found. */
+export function* keepNeeded(tasks: readonly PlannedTask[], { needed }: Origin): Ledger<void> {
+  const ids = new Set(tasks.flatMap(({ needsIds }) => needsIds));
+  for (const id of [...ids].toSorted((one, other) => parseId(one).seq - parseId(other).seq))
+    needed.set(id, yield* taskOf(id));
+}
 
 /** Adds one task, and what it needs of those that were there before; needs among the tasks of the call come later. */
 export function* addTask(
   change: Change,
   { spec, requires, work, needs, needsIds }: PlannedTask,
-  { home, owner, batch, sets, endedNeeds }: Origin,
+  { home, owner, batch, sets, needed: kept, endedNeeds }: Origin,
 ): Ledger<Made> {
   const requiresText = requires.join(' ');
   const set = sets.get(requiresText) ?? (yield* skillSet(requires, owner));
   sets.set(requiresText, set);
   const needed: TaskRow[] = [];
-  for (const id of needsIds) needed.push(yield* taskOf(id));
+  for (const id of needsIds) needed.push(kept.get(id) ?? (yield* taskOf(id)));
   const open = needed.filter(({ status }) => status !== 'completed');
   const openNeeds = needs.length + open.length;
   const status = openNeeds > 0 ? 'blocked' : 'pending';
@@ -283,10 +316,10 @@ export const addEdge = (task: number, needs: number): Ledger<void> => run(insert
 const mostTold = 100;
 
 /** The end of making tasks, however many they are. */
-export function* tellMade(change: Change, { project }: Home, made: readonly Made[]): Ledger<void> {
+export function tellMade(change: Change, { project }: Home, made: readonly Made[]): void {
   const [only] = made;
   if (!only) return;
-  yield* tell(
+  tell(
     change,
     'tasks_created',
     { project, task: made.length === 1 ? only.seq : null },
@@ -303,12 +336,15 @@ export function* addTasks(
 ): Ledger<readonly Made[]> {
   yield* requirePlaces(home, tasks.length);
   const origin = newOrigin(home, owner, null);
+  yield* keepNeeded(tasks, origin);
   const made: Made[] = [];
   for (const task of tasks) made.push(yield* addTask(change, task, origin));
   for (const [place, { needs }] of tasks.entries())
     for (const need of needs) yield* addEdge(made[place]?.seq ?? 0, made[need]?.seq ?? 0);
-  yield* tellMade(change, home, made);
+  tellMade(change, home, made);
   yield* requireRoom(change, owner);
+  // What this change has made is counted at its end.
+  yield* requireProject(home, made.length);
   for (const seq of origin.endedNeeds) yield* begin('ended', seq);
   if (origin.endedNeeds.size > 0) yield* workOff(change, changedAtOnce);
   return made;
@@ -348,16 +384,25 @@ export function* showBatch(
   { home, owner, endedNeeds }: Origin,
   made: readonly Made[],
 ): Ledger<void> {
-  if (home.project !== null && (yield* loadProject(home.project))?.cancelled === 1)
-    throw new ToolError('conflict', 'The project was cancelled meanwhile.', { hint: 'Nothing was made.' });
-  yield* requirePlaces(home, made.length);
-  for (const { project, status, count: tasks } of yield* all(batchCounts, { batch }))
+  let found = 0;
+  for (const { project, status, count: tasks } of yield* all(batchCounts, { batch })) {
     count(change, project, status, tasks);
+    found += tasks;
+  }
+  if (found !== made.length)
+    throw new ToolError(
+      'unavailable',
+      'It took so long that its beginning was taken back. Nothing was made.',
+      {
+        hint: 'Try again, with fewer tasks in a call.',
+      },
+    );
   yield* run(showTasks, { batch });
-  for (const project of yield* all(showProject, { batch })) yield* tellProject(change, project);
+  yield* requireProject(home, made.length);
+  for (const project of yield* all(showProject, { batch })) tellProject(change, project);
   yield* run(dropBatch, { id: batch });
   yield* requireRoom(change, owner);
-  yield* tellMade(change, home, made);
+  tellMade(change, home, made);
   for (const seq of endedNeeds) yield* begin('ended', seq);
   change.news.isReady = true;
   change.news.hasChores = true;

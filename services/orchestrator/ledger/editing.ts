@@ -3,10 +3,10 @@ import { ToolError } from '#runtime/errors.ts';
 
 import { mostNeeds, mostWalked } from '../limits.ts';
 import { isEnded, isHeld, priorities, type OnFailure, type Priority } from '../states.ts';
-import { loadNeeds, saveTask, settleCounts, tell, type Change } from './change.ts';
+import { keepProject, loadNeeds, saveTask, settleCounts, tell, type Change } from './change.ts';
 import { begin, cancelOne, hideProject, tellDependents, workOff } from './chores.ts';
 import { addNeed, briefOf, projectOf, type ProjectSpec } from './creating.ts';
-import { projectId, taskId } from './ids.ts';
+import { parseId, projectId, taskId } from './ids.ts';
 import { all, define, first, run, sql, type Ledger } from './query.ts';
 import type { ProjectRow, QuestionRow, TaskRow } from './schema.ts';
 import { taskOf } from './tasks.ts';
@@ -116,8 +116,12 @@ const dropEdge = define<{ task: number; needs: number }>()(({ db, given }) =>
   db.deleteFrom('edge').where('task', '=', given.task).where('needs', '=', given.needs),
 );
 
+/** Two edges of two changes could make a circle that neither sees. */
+const aloneWithEdges = define()(({ db, alone }) => db.selectNoFrom(alone('edge').as('kept')));
+
 function* editNeeds(task: TaskRow, { addNeeds, dropNeeds }: TaskEdit): Ledger<Partial<TaskRow>> {
   const id = taskId(task);
+  if (addNeeds.length > 0) yield* run(aloneWithEdges, {});
   if (isHeld(task.status) || task.waiting_for === 'input' || task.waiting_for === 'merge')
     throw new ToolError('conflict', `The task ${id} has begun: what it needs cannot change.`, {
       hint: 'cancel_task and create_tasks make another in its place.',
@@ -209,13 +213,7 @@ export function* retryTask(change: Change, id: string, editor: Editor): Ledger<T
         hint: 'get_task tells how it stands.',
       },
     );
-  if (task.project !== null) {
-    const project = yield* first(projectState, { seq: task.project });
-    if (project && (project.cancelled === 1 || project.batch !== null))
-      throw new ToolError('conflict', `The project of the task ${id} is cancelled or deleted.`, {
-        hint: 'Make the task anew in another project.',
-      });
-  }
+  yield* requireOpenProject(task);
   const isFree = task.open_needs === 0;
   const opened = yield* saveTask(
     change,
@@ -237,7 +235,18 @@ export function* retryTask(change: Change, id: string, editor: Editor): Ledger<T
   );
   yield* begin('revived', task.seq);
   yield* workOff(change, 100);
+  if (task.project !== null) yield* keepProject(task.project);
+  yield* requireOpenProject(task);
   return opened;
+}
+
+/** @throws ToolError conflict. */
+function* requireOpenProject(task: TaskRow): Ledger<void> {
+  const project = task.project === null ? undefined : yield* first(projectState, { seq: task.project });
+  if (project && (project.cancelled === 1 || project.batch !== null))
+    throw new ToolError('conflict', `The project of the task ${taskId(task)} is cancelled or deleted.`, {
+      hint: 'Make the task anew in another project.',
+    });
 }
 
 const projectState = define<{ seq: number }>()(({ db, given }) =>
@@ -340,7 +349,7 @@ function* saveProject(
   };
   yield* run(updateProject, columns);
   change.news.projects.add(projectId(before));
-  yield* tell(change, event, { project: before.seq, task: null });
+  tell(change, event, { project: before.seq, task: null });
   return { ...before, ...changed, updated_at: change.wallMs, version: version + 1 };
 }
 
@@ -351,6 +360,7 @@ export function* editProject(
   editor: Editor,
   version: number | undefined,
 ): Ledger<ProjectRow> {
+  yield* keepProject(parseId(id).seq);
   const project = yield* ownProject(id, editor, version);
   const brief = JSON.parse(project.brief) as ProjectSpec;
   const { name = project.name, priority, on_failure = project.on_failure } = edit;
@@ -374,6 +384,7 @@ export function* editProject(
 
 /** Its tasks are cancelled in pieces after this. */
 export function* cancelProject(change: Change, id: string, editor: Editor): Ledger<ProjectRow> {
+  yield* keepProject(parseId(id).seq);
   const project = yield* ownProject(id, editor);
   if (project.cancelled === 1) return project;
   const cancelled = yield* saveProject(
@@ -399,6 +410,7 @@ const openTask = define<{ project: number }>()(({ db, given }) =>
 
 /** @throws ToolError conflict while a task of it is open. */
 export function* deleteProject(change: Change, id: string, editor: Editor): Ledger<void> {
+  yield* keepProject(parseId(id).seq);
   const project = yield* ownProject(id, editor);
   const open = yield* first(openTask, { project: project.seq });
   if (open)

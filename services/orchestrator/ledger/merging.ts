@@ -4,7 +4,7 @@ import { ToolError } from '#runtime/errors.ts';
 import { baseName, filesNamed, type MergeNews } from '../branches.ts';
 import { isoOf, type Work } from '../fields.ts';
 import { loadProject, saveTask, type Change } from './change.ts';
-import { unblock } from './chores.ts';
+import { keepDependents, unblock } from './chores.ts';
 import { loadWork, type Editor } from './editing.ts';
 import { taskId } from './ids.ts';
 import { define, first, run, type Ledger } from './query.ts';
@@ -91,6 +91,7 @@ export function* recordMerge(change: Change, id: string, commit: string, merger:
     }
   }
   requireWaiting(task);
+  const dependents = yield* keepDependents(task);
   const bytes = yield* keepNews(task, {
     commit,
     merged_by: merger.caller,
@@ -103,7 +104,7 @@ export function* recordMerge(change: Change, id: string, commit: string, merger:
     'task_completed',
     { merged: commit, branch: task.branch, by: merger.caller },
   );
-  yield* unblock(change, completed);
+  yield* unblock(change, dependents);
   return completed;
 }
 

@@ -5,12 +5,16 @@
 import {
   DummyDriver,
   Kysely,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
   sql,
   SqliteAdapter,
   SqliteIntrospector,
   SqliteQueryCompiler,
   type Compilable,
   type CompiledQuery,
+  type Dialect as KyselyDialect,
   type RawBuilder,
   type SelectQueryBuilder,
 } from 'kysely';
@@ -45,6 +49,8 @@ export interface Building<Given> {
   readonly keeping: Locking;
   /** The same, and passes over rows that another transaction keeps. */
   readonly taking: Locking;
+  /** Of transactions that ask for it by the same table one is at work at a time, until it ends: to be selected. */
+  readonly alone: (table: keyof Schema) => RawBuilder<unknown>;
 }
 
 /** A query whose text never changes; engines keep what they compiled of it by its identity. */
@@ -57,6 +63,8 @@ export interface Step {
   // oxlint-disable-next-line typescript/no-explicit-any -- steps of all queries pass here
   readonly query: Query<any, any>;
   readonly given: Values;
+  /** Nobody looks at what it returns: the next step need not wait for it. */
+  readonly isBlind?: boolean;
 }
 
 /** One operation on the ledger: all of it or nothing. */
@@ -84,7 +92,7 @@ export function* first<Given extends Values, Row>(
 
 /** For what returns nothing. */
 export function* run<Given extends Values>(query: Query<Given, unknown>, given: Given): Ledger<void> {
-  yield { query, given };
+  yield { query, given, isBlind: true };
 }
 
 /** As an engine runs it. */
@@ -98,22 +106,47 @@ export interface Dialect {
   readonly compile: (query: Step['query']) => Compiled;
 }
 
-export function sqliteDialect(): Dialect {
-  const db = new Kysely<Schema>({
-    dialect: {
+type Locks = Pick<Building<unknown>, 'keeping' | 'taking' | 'alone'>;
+
+function dialectOf(dialect: Omit<KyselyDialect, 'createDriver'>, locks: Locks): Dialect {
+  const db = new Kysely<Schema>({ dialect: { ...dialect, createDriver: () => new DummyDriver() } });
+  return { compile: ({ build }) => compiledOf(build({ db, given: places, ...locks }).compile()) };
+}
+
+/** Nobody is there to keep rows from: one process has its SQLite to itself, and who only reads keeps nothing. */
+const noLocks: Locks = { keeping: (query) => query, taking: (query) => query, alone: () => sql`0` };
+
+export const sqliteDialect = (): Dialect =>
+  dialectOf(
+    {
       createAdapter: () => new SqliteAdapter(),
-      createDriver: () => new DummyDriver(),
       createIntrospector: (of) => new SqliteIntrospector(of),
       createQueryCompiler: () => new SqliteQueryCompiler(),
     },
-  });
-  return {
-    compile: ({ build }) => compiledOf(build({ db, given: places, keeping: alone, taking: alone }).compile()),
-  };
-}
+    noLocks,
+  );
 
-/** One process has its SQLite to itself: there is nobody to keep rows from. */
-const alone: Locking = (query) => query;
+/** Rows that refer to a kept one may be added: its key stays as it is. */
+const postgresLocks: Locks = {
+  keeping: (query) => query.forNoKeyUpdate(),
+  taking: (query) => query.forNoKeyUpdate().skipLocked(),
+  alone: (table) =>
+    sql`pg_advisory_xact_lock(${sql.lit(lockSpace)}::bigint << 32 | ${sql.lit(table)}::regclass::oid::bigint)`,
+};
+
+/** As in the migration, which has the order of events by the same lock. */
+const lockSpace = 1_179_407_188;
+
+/** @param access a transaction that only reads may not lock. */
+export const postgresDialect = (access: 'read' | 'write'): Dialect =>
+  dialectOf(
+    {
+      createAdapter: () => new PostgresAdapter(),
+      createIntrospector: (of) => new PostgresIntrospector(of),
+      createQueryCompiler: () => new PostgresQueryCompiler(),
+    },
+    access === 'read' ? noLocks : postgresLocks,
+  );
 
 // oxlint-disable-next-line typescript/no-explicit-any -- a place for every name that is asked for
 const places: any = new Proxy({}, { get: (_, name) => sql`${new Place(String(name))}` });

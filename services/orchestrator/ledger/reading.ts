@@ -25,7 +25,7 @@ import { loadOpenQuestion, loadWork } from './editing.ts';
 import { eventView } from './events.ts';
 import { parseId, projectId, taskId } from './ids.ts';
 import { loadMergeNews } from './merging.ts';
-import { idOfProject } from './naming.ts';
+import type { ProjectIds } from './naming.ts';
 import { all, define, first, sql, type Ledger, type Query } from './query.ts';
 import type { AttemptRow, ProjectRow, TaskRow } from './schema.ts';
 import { loadResult } from './settling.ts';
@@ -34,6 +34,7 @@ import type { SkillSets } from './skill-sets.ts';
 /** What rows are told with. */
 export interface View {
   readonly sets: SkillSets;
+  readonly ids: ProjectIds;
   readonly clock: LedgerClock;
   readonly wallMs: number;
 }
@@ -43,7 +44,7 @@ export function* taskView(view: View, task: TaskRow): Ledger<TaskOut> {
   const wallOf = (ms: number) => isoOf(clock.wallOf(ms, wallMs));
   return {
     task_id: taskId(task),
-    project_id: yield* idOfProject(task.project),
+    project_id: yield* view.ids.of(task.project),
     ...(task.key !== null && { key: task.key }),
     title: task.title,
     type: task.type,

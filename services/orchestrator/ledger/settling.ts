@@ -8,7 +8,7 @@ import { mostQuestions } from '../limits.ts';
 import { retryDelayMs } from '../retry.ts';
 import { isHeld } from '../states.ts';
 import { attemptEnded } from './attempts.ts';
-import { tellDependents, unblock } from './chores.ts';
+import { keepDependents, tellDependents, unblock } from './chores.ts';
 import { noLease, saveTask, type Change } from './change.ts';
 import { taskId } from './ids.ts';
 import { define, first, run, type Ledger } from './query.ts';
@@ -126,8 +126,11 @@ export function* completeTask(change: Change, holder: Holder, result: string): L
   requireLease(change, task, holder);
   // Of an attempt before a conflict.
   const resultLength = task.branch === null ? 0 : ((yield* loadResult(task.seq))?.length ?? 0);
+  // What many may wait for at the same time comes last: dependents, what the owner keeps, counts, the order of events.
+  yield* requireRoom(change, task.owner, 2, result.length - resultLength);
   yield* run(setResult, { task: task.seq, body: result });
   const workedMs = yield* attemptEnded(change, task, 'completed');
+  const dependents = task.branch === null ? yield* keepDependents(task) : [];
   const worker = task.lease_worker ?? '';
   yield* tally(worker, task.type, { completed: 1, worked_ms: workedMs });
   const done = { ...noLease, percent: 100, bytes: task.bytes + result.length - resultLength };
@@ -137,12 +140,10 @@ export function* completeTask(change: Change, holder: Holder, result: string): L
   if (task.branch !== null) {
     const reason = `Its branch ${task.branch} waits to be merged.`;
     const waiting = { ...done, status: 'blocked', waiting_for: 'merge', reason } as const;
-    const committed = yield* saveTask(change, task, waiting, 'task_committed', {
+    return yield* saveTask(change, task, waiting, 'task_committed', {
       ...told,
       branch: task.branch,
     });
-    yield* requireRoom(change, task.owner, 2);
-    return committed;
   }
   const completed = yield* saveTask(
     change,
@@ -151,8 +152,7 @@ export function* completeTask(change: Change, holder: Holder, result: string): L
     'task_completed',
     told,
   );
-  yield* requireRoom(change, task.owner, 2);
-  yield* unblock(change, completed);
+  yield* unblock(change, dependents);
   return completed;
 }
 

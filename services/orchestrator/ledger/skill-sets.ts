@@ -2,7 +2,7 @@
 import { ToolError } from '#runtime/errors.ts';
 
 import { mostSkillSetsPerToken } from '../limits.ts';
-import { all, define, first, type Ledger } from './query.ts';
+import { all, define, first, run, type Ledger } from './query.ts';
 
 export interface SkillSet {
   readonly id: number;
@@ -13,17 +13,17 @@ const setsAfter = define<{ after: number }>()(({ db, given }) =>
   db.selectFrom('skill_set').select(['id', 'requires']).where('id', '>', given.after).orderBy('id'),
 );
 
-/** They are never changed and never go, so each is read once. */
+/** They are never changed and never go, and come in the order of their numbers, whoever adds them: so each is read once. */
 export class SkillSets {
   readonly #sets = new Map<number, SkillSet>();
   #last = 0;
 
-  *known(): Ledger<Iterable<SkillSet>> {
+  *known(): Ledger<readonly SkillSet[]> {
     for (const { id, requires } of yield* all(setsAfter, { after: this.#last })) {
       this.#sets.set(id, { id, requires: JSON.parse(requires) as string[] });
-      this.#last = id;
+      this.#last = Math.max(this.#last, id);
     }
-    return this.#sets.values();
+    return [...this.#sets.values()];
   }
 
   *requiresOf(id: number): Ledger<readonly string[]> {
@@ -31,7 +31,7 @@ export class SkillSets {
     return this.#sets.get(id)?.requires ?? [];
   }
 
-  /** A change that was taken back may have added some, whose numbers others get. */
+  /** A change that was taken back may have added some, whose numbers others get, where numbers are given again. */
   forget(): void {
     this.#sets.clear();
     this.#last = 0;
@@ -51,11 +51,17 @@ const skillSetsOfOwner = define<{ owner: string }>()(({ db, given }) =>
     .where('owner', '=', given.owner),
 );
 
+/** Another change, whose number is smaller, may not become visible later. */
+const aloneWithSets = define()(({ db, alone }) => db.selectNoFrom(alone('skill_set').as('kept')));
+
 /** @param requires sorted. @throws ToolError too_large. */
 export function* skillSet(requires: readonly string[], owner: string): Ledger<number> {
   const text = JSON.stringify(requires);
   const known = yield* first(skillSetOf, { requires: text });
   if (known) return known.id;
+  yield* run(aloneWithSets, {});
+  const come = yield* first(skillSetOf, { requires: text });
+  if (come) return come.id;
   const { count: sets = 0 } = (yield* first(skillSetsOfOwner, { owner })) ?? {};
   if (sets >= mostSkillSetsPerToken)
     throw new ToolError(

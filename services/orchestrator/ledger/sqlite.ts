@@ -1,4 +1,5 @@
 /** The ledger in SQLite: for one orchestrator, with nothing to operate. Calls that come at the same time share a commit. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
 import {
@@ -56,6 +57,9 @@ export function openSqlite(file: string, quota: Quota): Engine {
   }
 
   return {
+    durability: 'SQLite, synchronous=FULL',
+    isShared: false,
+    hear() {},
     async change(operation, then) {
       const { value, committed } = sharingCommit(() => {
         const made = transactions.write(() => drive(operation()));
@@ -73,6 +77,7 @@ export function openSqlite(file: string, quota: Quota): Engine {
     },
     async probe() {
       transactions.probe();
+      return [];
     },
     kept: () => quotas.kept(),
     async [Symbol.asyncDispose]() {
@@ -81,5 +86,9 @@ export function openSqlite(file: string, quota: Quota): Engine {
   };
 }
 
-/** What lies in a copy of the data folder, for the proof of a backup. */
-export const openCopy = (dataDir: string): Disposable => openToRead(join(dataDir, databaseName));
+/** What lies in a copy of the data folder, for the proof of a backup; with the ledger in PostgreSQL nothing lies there. */
+export function openCopy(dataDir: string): Disposable {
+  const file = join(dataDir, databaseName);
+  if (!existsSync(file)) return { [Symbol.dispose]() {} };
+  return openToRead(file);
+}

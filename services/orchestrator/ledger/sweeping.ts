@@ -33,15 +33,15 @@ const passedDeadlines = define<{ now: number; most: number }>()(({ db, given, ta
     .limit(given.most),
 );
 
-/** Counts what it did, for those who watch. */
+/** How many of each there were, for those who watch. */
 export interface Swept {
-  lost: number;
-  retried: number;
-  late: number;
+  readonly lost: number;
+  readonly retried: number;
+  readonly late: number;
 }
 
-/** @returns whether there may be more. */
-export function* sweep(change: Change, swept: Swept): Ledger<boolean> {
+/** A piece of all that is due. */
+export function* sweep(change: Change): Ledger<Swept & { readonly isMore: boolean }> {
   const most = changedAtOnce;
   const lost = yield* all(overdueLeases, { now: change.ledgerMs, most });
   for (const task of lost) {
@@ -56,11 +56,9 @@ export function* sweep(change: Change, swept: Swept): Ledger<boolean> {
       data: { worker, fence: task.fence, lost: true },
     });
   }
-  swept.lost += lost.length;
   const due = yield* all(dueRetries, { now: change.ledgerMs, most });
   for (const task of due)
     yield* saveTask(change, task, { waiting_for: null, retry_from: null }, 'task_ready');
-  swept.retried += due.length;
   const late = yield* all(passedDeadlines, { now: change.wallMs, most });
   for (const task of late) {
     if (isHeld(task.status)) yield* attemptEnded(change, task, 'cancelled');
@@ -80,21 +78,23 @@ export function* sweep(change: Change, swept: Swept): Ledger<boolean> {
     );
     yield* tellDependents(change, failed);
   }
-  swept.late += late.length;
-  return Math.max(lost.length, due.length, late.length) === most;
+  return {
+    lost: lost.length,
+    retried: due.length,
+    late: late.length,
+    isMore: Math.max(lost.length, due.length, late.length) === most,
+  };
 }
 
-const oldProjects = define<{ before: number; most: number }>()(({ db, given }) =>
-  db
-    .selectFrom('project')
-    .select(['seq', 'nonce'])
+const oldProjects = define<{ before: number; most: number }>()(({ db, given, taking }) =>
+  taking(db.selectFrom('project').select(['seq', 'nonce']))
     .where('ended_at', '<', given.before)
     .where('batch', 'is', null)
     .orderBy('ended_at')
     .limit(given.most),
 );
-const oldTasks = define<{ before: number; most: number }>()(({ db, given, keeping }) =>
-  keeping(db.selectFrom('task').selectAll())
+const oldTasks = define<{ before: number; most: number }>()(({ db, given, taking }) =>
+  taking(db.selectFrom('task').selectAll())
     .where('project', 'is', null)
     .where('ended_at', '<', given.before)
     .orderBy('ended_at')
@@ -138,14 +138,21 @@ export function* dropBatches(change: Change, beforeMs: number): Ledger<void> {
 
 const readClock = define()(({ db }) => db.selectFrom('clock').select('ms').where('id', '=', sql.lit(1)));
 const setClock = define<{ ms: number }>()(({ db, given }) =>
-  db.updateTable('clock').set({ ms: given.ms }).where('id', '=', sql.lit(1)),
+  db
+    .updateTable('clock')
+    .set({ ms: sql`case when ms < ${given.ms} then ${given.ms} else ms end` })
+    .where('id', '=', sql.lit(1))
+    .returning('ms'),
 );
 
 export function* loadClock(): Ledger<number> {
   return (yield* first(readClock, {}))?.ms ?? 0;
 }
 
-export const keepClock = (ms: number): Ledger<void> => run(setClock, { ms });
+/** @returns what it shows then: more, where the clock of another orchestrator is ahead. */
+export function* keepClock(ms: number): Ledger<number> {
+  return (yield* first(setClock, { ms }))?.ms ?? ms;
+}
 
 const anyLease = define()(({ db }) =>
   db.selectFrom('task').select('seq').where('lease_until', 'is not', null).limit(sql.lit(1)),

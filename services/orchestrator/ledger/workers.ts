@@ -10,6 +10,13 @@ const workerByName = define<{ name: string }>()(({ db, given, keeping }) =>
   keeping(db.selectFrom('worker').selectAll()).where('name', '=', given.name),
 );
 
+const workerToGive = define<{ name: string }>()(({ db, given, taking }) =>
+  taking(db.selectFrom('worker').select('version')).where('name', '=', given.name),
+);
+
+/** Keeps a worker from others; nothing where another change does, or where it is gone. */
+export const takeWorker = (name: string) => first(workerToGive, { name });
+
 const noWorker = (name: string) =>
   new ToolError('not_found', `There is no worker ${name}.`, { hint: 'Call register_worker first.' });
 
@@ -47,19 +54,17 @@ const insertWorker = define<Omit<WorkerRow, 'version' | 'up_ms'>>()(({ db, given
   }),
 );
 
-const updateWorker = define<
-  Pick<WorkerRow, 'name' | 'capabilities' | 'most_tasks' | 'description' | 'seen_at'>
->()(({ db, given }) =>
-  db
-    .updateTable('worker')
-    .set({
-      capabilities: given.capabilities,
-      most_tasks: given.most_tasks,
-      description: given.description,
-      seen_at: given.seen_at,
-      version: sql`version + 1`,
-    })
-    .where('name', '=', given.name),
+const updateWorker = define<Pick<WorkerRow, 'name' | 'capabilities' | 'most_tasks' | 'description'>>()(
+  ({ db, given }) =>
+    db
+      .updateTable('worker')
+      .set({
+        capabilities: given.capabilities,
+        most_tasks: given.most_tasks,
+        description: given.description,
+        version: sql`version + 1`,
+      })
+      .where('name', '=', given.name),
 );
 
 const workersOfOwner = define<{ owner: string }>()(({ db, given }) =>
@@ -89,8 +94,8 @@ export function* registerWorker(change: Change, spec: WorkerSpec, owner: string)
     capabilities: JSON.stringify([...new Set(spec.capabilities)].toSorted()),
     most_tasks: spec.mostTasks,
     description: spec.description,
-    seen_at: change.wallMs,
   };
+  change.news.workers.add(name);
   if (before) yield* run(updateWorker, columns);
   else {
     const { count = 0 } = (yield* first(workersOfOwner, { owner })) ?? {};
@@ -98,8 +103,13 @@ export function* registerWorker(change: Change, spec: WorkerSpec, owner: string)
       throw new ToolError('too_large', `The token has ${count} workers, which is the most.`, {
         hint: 'remove_worker takes out those that are gone.',
       });
-    yield* run(insertWorker, { ...columns, owner, registered_at: change.wallMs });
-    yield* tell(change, 'worker_registered', { project: null, task: null }, { worker: name });
+    yield* run(insertWorker, {
+      ...columns,
+      owner,
+      registered_at: change.wallMs,
+      seen_at: change.wallMs,
+    });
+    tell(change, 'worker_registered', { project: null, task: null }, { worker: name });
   }
   change.news.isReady = true;
   return { worker: yield* ownWorker(name, owner), isNew: !before };
@@ -111,7 +121,8 @@ const deleteWorker = define<{ name: string }>()(({ db, given }) =>
 
 export function* dropWorker(change: Change, name: string): Ledger<void> {
   yield* run(deleteWorker, { name });
-  yield* tell(change, 'worker_removed', { project: null, task: null }, { worker: name });
+  change.news.workers.add(name);
+  tell(change, 'worker_removed', { project: null, task: null }, { worker: name });
 }
 
 const tallyOf = define<{ worker: string; type: string }>()(({ db, given }) =>
@@ -162,9 +173,25 @@ const markSeen = define<{ name: string; at: number; up: number }>()(({ db, given
     .where('name', '=', given.name),
 );
 
+/** At another orchestrator it may have been heard of meanwhile: no time counts twice. */
+const markSeenHere = define<{ name: string; at: number; up: number }>()(({ db, given }) =>
+  db
+    .updateTable('worker')
+    .set({
+      seen_at: given.at,
+      up_ms: sql`up_ms + case when ${given.at} - seen_at < ${given.up} then ${given.at} - seen_at else ${given.up} end`,
+    })
+    .where('name', '=', given.name)
+    .where('seen_at', '<', given.at),
+);
+
 /** When workers were heard of, and for how much longer they have been here. */
-export function* keepSeen(seen: Iterable<{ name: string; atMs: number; upMs: number }>): Ledger<void> {
-  for (const { name, atMs, upMs } of seen) yield* run(markSeen, { name, at: atMs, up: upMs });
+export function* keepSeen(
+  seen: Iterable<{ name: string; atMs: number; upMs: number }>,
+  isShared: boolean,
+): Ledger<void> {
+  for (const { name, atMs, upMs } of seen)
+    yield* run(isShared ? markSeenHere : markSeen, { name, at: atMs, up: upMs });
 }
 
 const workersAfter = define<{ after: string; most: number }>()(({ db, given }) =>

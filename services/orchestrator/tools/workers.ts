@@ -36,7 +36,7 @@ function* workerView({ waiting, presence }: Orchestrator, worker: WorkerRow): Le
       ? 'waiting'
       : load >= mostTasks
         ? 'busy'
-        : presence.isHere(name)
+        : presence.isHere(name, worker.seen_at)
           ? 'free'
           : 'away',
     capabilities: JSON.parse(worker.capabilities) as string[],
@@ -46,7 +46,7 @@ function* workerView({ waiting, presence }: Orchestrator, worker: WorkerRow): Le
     owner: worker.owner,
     version: worker.version,
     registered_at: isoOf(worker.registered_at),
-    last_seen: isoOf(presence.lastSeenMs(name) ?? worker.seen_at),
+    last_seen: isoOf(presence.lastSeenMs(name, worker.seen_at)),
     metrics: {
       completed,
       failed: sum('failed'),

@@ -1,7 +1,7 @@
 /** Postgres, PostgREST and what joins them, in a folder: a small Supabase for trying things out, and for the tests. */
 import { spawn } from 'node:child_process';
 import { chmodSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,7 +12,7 @@ import { endingWithUs } from '#runtime/sandbox.ts';
 
 import { inOneGo } from '../sql/pool.ts';
 import { keptSecrets, keyFor, type Secrets } from './keys.ts';
-import { ended, startPostgres } from './postgres.ts';
+import { ended, freePort, startPostgres } from './postgres.ts';
 import { postgrestProgram } from './programs.ts';
 import { startProxy } from './proxy.ts';
 
@@ -147,14 +147,4 @@ async function isReady(url: string, isGone: () => boolean): Promise<void> {
     if (answer?.ok) return;
     await sleep(25);
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

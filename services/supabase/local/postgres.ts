@@ -11,6 +11,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -147,4 +148,15 @@ function ownerFor(folder: string): { readonly uid: number; readonly gid: number 
   if (uid !== 0) return { uid, gid };
   chownSync(folder, unprivileged.uid, unprivileged.gid);
   return unprivileged;
+}
+
+/** On the loopback. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
 }
