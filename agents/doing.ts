@@ -1,25 +1,20 @@
 /** What an agent does with a task: its steps; what a person answered; a report of a project; steps that a model makes; or a question. */
 import { z } from 'zod';
 
-import type { TokenRecord } from '#runtime/access/tokens.ts';
-
 import { TaskFailure } from './failure.ts';
-import { CallFailure, type Gateway, type ToolInfo, type Value } from './gateway.ts';
-import { knownToolMs } from './limits.ts';
+import type { Value } from './gateway.ts';
 import { planOf, type Model } from './model.ts';
-import { notForAgent, requireMay } from './permission.ts';
+import { requireStep, type Deputy } from './permission.ts';
+import { openPlace } from './place.ts';
 import { projectSchema, reportOf, workersSchema } from './planning.ts';
 import { referencesIn, type Values } from './references.ts';
+import { onRepository } from './repository.ts';
 import { checkSteps, handedOn, runSteps, stepsSchema, type Step } from './steps.ts';
 import type { Task } from './task.ts';
 
-export interface Doer {
-  readonly agent: string;
+export interface Doer extends Deputy {
   readonly capabilities: readonly string[];
-  readonly gateway: Gateway;
   readonly model: Model | undefined;
-  readonly tokens: () => readonly TokenRecord[];
-  readonly now: () => number;
 }
 
 export interface Doing {
@@ -38,9 +33,13 @@ export async function doTask(task: Task, doer: Doer, doing: Doing): Promise<Outc
       `What the task says has ${task.work_bytes} bytes, more than an agent reads. Put it into files, and name them.`,
     );
   const { agent, model } = doer;
-  if (task.steps && task.steps.length > 0)
-    return stepsDone(stepsOf(task.steps), task.owner, task, doer, doing);
   const [answer] = task.answers.slice(-1);
+  const { conflict, guidance = '' } = onRepository(task)?.git ?? {};
+  // The same steps again would conflict again.
+  if (conflict && !(answer && answer.answered_at > conflict.reported_at))
+    return { question: `“${task.title}” cannot be merged. ${guidance} ${howToMend}` };
+  if (task.steps && task.steps.length > 0 && !conflict)
+    return stepsDone(stepsOf(task.steps), task.owner, task, doer, doing);
   if (answer) return answered(answer, task, doer, doing);
   if (task.type === 'planning' && task.project_id !== null && doer.capabilities.includes('planning'))
     return { result: { by: agent, ...(await planned(task.project_id, doer, doing)) } };
@@ -48,7 +47,11 @@ export async function doTask(task: Task, doer: Doer, doing: Doing): Promise<Outc
   if (model && goal !== undefined) {
     doing.progress(0, 'asks the model for steps');
     const tools = await doer.gateway.tools(doing.signal);
-    const steps = await planOf(model, { title: task.title, goal, tools }, doing.signal);
+    const where = onRepository(task)
+      ? '\n\nWrite files below {{place.path}} alone; what changed there is committed.'
+      : '';
+    const wish = { title: task.title, goal: `${goal}${where}`, tools };
+    const steps = await planOf(model, wish, doing.signal);
     return stepsDone(steps, task.owner, task, doer, doing);
   }
   return { question: questionOf(task, model !== undefined) };
@@ -56,6 +59,9 @@ export async function doTask(task: Task, doer: Doer, doing: Doing): Promise<Outc
 
 const howToAnswer =
   'Do it, and answer with what came of it, which becomes the result; or answer with steps as a JSON list, [{"tool":…,"arguments":{…}}], and an agent does them.';
+
+const howToMend =
+  'Instead of complete_task, answer this with what you did when it is committed; or answer with steps as a JSON list, which begin on the branch as it is.';
 
 function questionOf({ title, goal }: Task, hasModel: boolean): string {
   const why = hasModel
@@ -103,44 +109,26 @@ async function stepsDone(
 ): Promise<Outcome> {
   const { agent, gateway } = doer;
   const needs = await neededBy(steps, task, doer, signal);
-  checkSteps(steps, Object.keys(needs));
-  const tokens = doer.tokens();
+  const onIt = onRepository(task);
+  checkSteps(steps, { needs: Object.keys(needs), hasPlace: onIt !== undefined });
+  const reading: boolean[] = [];
+  for (const { tool } of steps)
+    reading.push((await requireStep(tool, wantedBy, doer, signal)).effect === 'read');
+  const place = onIt && (await openPlace(onIt, doer, signal));
   const { task_id: id, title, description = '', project_id: project } = task;
-  // A task on a repository gets its branch and place here, before its first step, by tools that it may use (requireMay).
   const saved = await runSteps(steps, {
     gateway,
     signal,
-    values: { needs, task: { task_id: id, title, description, project_id: project } },
-    progress,
-    async requireMay({ tool }) {
-      const info = await knownTool(tool, doer, signal);
-      requireMay(tool, info, wantedBy, tokens, doer.now());
-      return { isReading: info.effect === 'read' };
+    reading,
+    values: {
+      needs,
+      task: { task_id: id, title, description, project_id: project },
+      ...(place && { place: place.about }),
     },
+    progress,
   });
-  // Here are all steps done: what they changed in the repository of a task becomes a commit.
-  return { result: { by: agent, steps: steps.length, saved: handedOn(saved) } };
-}
-
-/** What tools are, by their names; asked for again after a while, as services come and go. */
-const knownTools = new WeakMap<Gateway, Map<string, { readonly info: ToolInfo; readonly atMs: number }>>();
-
-async function knownTool(
-  name: string,
-  { agent, gateway, now }: Doer,
-  signal: AbortSignal,
-): Promise<ToolInfo> {
-  const known = knownTools.getOrInsertComputed(gateway, () => new Map());
-  const found = known.get(name);
-  if (found && now() - found.atMs < knownToolMs) return found.info;
-  try {
-    const info = await gateway.tool(name, signal);
-    known.set(name, { info, atMs: now() });
-    return info;
-  } catch (error) {
-    if (error instanceof CallFailure) throw notForAgent(agent, name, error);
-    throw error;
-  }
+  const made = await place?.keep();
+  return { result: { by: agent, steps: steps.length, ...made, saved: handedOn(saved) } };
 }
 
 const neededSchema = z.object({ key: z.string().optional(), result: z.unknown().optional() });

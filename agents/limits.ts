@@ -15,6 +15,8 @@ export const longestDelayMs = 5 * second;
 export const giveBackMs = 4 * second;
 /** Who was refused as a worker asks again. */
 export const refusedMs = 15 * second;
+/** Between two looks at what waits to be merged: else three times as long as the look took, so that git is asked for a quarter of the time. */
+export const longestBetweenLooksMs = 60 * second;
 /** How long what is known of a tool counts. */
 export const knownToolMs = 30 * second;
 

@@ -9,21 +9,49 @@ import type { TokenRecord } from '#runtime/access/tokens.ts';
 import { effects } from '#runtime/tool.ts';
 
 import { TaskFailure } from './failure.ts';
-import type { CallFailure, ToolInfo } from './gateway.ts';
+import { CallFailure, type Gateway, type ToolInfo } from './gateway.ts';
+import { knownToolMs } from './limits.ts';
 import { wordsOf } from './steps.ts';
 
-/** @throws TaskFailure that says what is missing, and who could give it. */
-export function requireMay(
+/** Who calls tools for others. */
+export interface Deputy {
+  readonly agent: string;
+  readonly gateway: Gateway;
+  readonly tokens: () => readonly TokenRecord[];
+  readonly now: () => number;
+}
+
+/** What a step may be, beside what may be called at all. @throws TaskFailure that says what is missing, and who could give it. */
+export async function requireStep(
   tool: string,
-  { service, effect }: ToolInfo,
   wantedBy: string,
-  tokens: readonly TokenRecord[],
-  nowMs: number,
-): void {
+  deputy: Deputy,
+  signal: AbortSignal,
+): Promise<ToolInfo> {
+  const { service, effect } = await knownTool(tool, deputy, signal);
   if (service === 'orchestrator' && effect !== 'read')
     throw forbidden(
       `Steps may read the orchestrator, and not change it: ${tool} is no step. Make tasks beside this one, with depends_on.`,
     );
+  // Some agents may call tools that could, for the working trees of tasks.
+  if (effect === 'destroy')
+    throw forbidden(
+      `${tool} may destroy something, and no step does. Let a person do it, or another worker.`,
+    );
+  return requireMay(tool, wantedBy, deputy, signal);
+}
+
+/** @throws TaskFailure that says what is missing, and who could give it. */
+export async function requireMay(
+  tool: string,
+  wantedBy: string,
+  deputy: Deputy,
+  signal: AbortSignal,
+): Promise<ToolInfo> {
+  const info = await knownTool(tool, deputy, signal);
+  const { service, effect } = info;
+  const tokens = deputy.tokens();
+  const nowMs = deputy.now();
   const token = tokens.find(({ name }) => name === wantedBy);
   if (!token || (token.expiresAt !== null && Date.parse(token.expiresAt) <= nowMs))
     throw forbidden(
@@ -47,12 +75,34 @@ export function requireMay(
     throw forbidden(
       `A person has to agree to what the token ${wantedBy} changes, and nobody can be asked about ${tool} here. Make the task with another token.`,
     );
+  return info;
+}
+
+/** What tools are, by their names; asked for again after a while, as services come and go. */
+const knownTools = new WeakMap<Gateway, Map<string, { readonly info: ToolInfo; readonly atMs: number }>>();
+
+async function knownTool(
+  name: string,
+  { agent, gateway, now }: Deputy,
+  signal: AbortSignal,
+): Promise<ToolInfo> {
+  const known = knownTools.getOrInsertComputed(gateway, () => new Map());
+  const found = known.get(name);
+  if (found && now() - found.atMs < knownToolMs) return found.info;
+  try {
+    const info = await gateway.tool(name, signal);
+    known.set(name, { info, atMs: now() });
+    return info;
+  } catch (error) {
+    if (error instanceof CallFailure) throw notForAgent(agent, name, error);
+    throw error;
+  }
 }
 
 const forbidden = (words: string) => new TaskFailure('forbidden', `${words} Nothing was done.`);
 
 /** A tool that is not there for this agent: why, and which agent has it. */
-export function notForAgent(agent: string, tool: string, error: CallFailure): TaskFailure {
+function notForAgent(agent: string, tool: string, error: CallFailure): TaskFailure {
   if (error.code !== 'not_found')
     return new TaskFailure(error.code, `${tool}: ${wordsOf(error)}`, { retryable: error.isPassing });
   const [, service, effect] = /needs the scope ([a-z-]+):(\w+)/.exec(error.hint ?? '') ?? [];

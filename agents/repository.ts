@@ -14,6 +14,7 @@ export type CallTool = (tool: string, args: Arguments) => Promise<Arguments>;
 const taskSchema = z.object({
   task_id: z.string(),
   title: z.string(),
+  owner: z.string(),
   created_at: z.string().optional(),
   repository: z.object({
     path: z.string(),
@@ -21,7 +22,13 @@ const taskSchema = z.object({
     mode: z.enum(['branch', 'worktree']),
     integration: z.enum(['manual', 'auto']).default('manual'),
   }),
-  git: z.object({ branch: z.string(), worktree: z.string().optional(), trailers: z.array(z.string()) }),
+  git: z.object({
+    branch: z.string(),
+    worktree: z.string().optional(),
+    trailers: z.array(z.string()),
+    guidance: z.string(),
+    conflict: z.object({ reported_at: z.string() }).optional(),
+  }),
 });
 export type RepositoryTask = z.output<typeof taskSchema>;
 
@@ -179,6 +186,20 @@ export async function commit(
   return hash;
 }
 
+const reflogSchema = z.object({ entries: z.array(z.object({ commit: z.string() })) });
+
+/** @returns the last commit of the branch of a task; nothing when none was made since the branch. */
+export async function tipOf(
+  call: CallTool,
+  { repository: { path }, git: { branch } }: RepositoryTask,
+): Promise<string | undefined> {
+  const { entries } = reflogSchema.parse(
+    await call('git_reflog', { repo_path: path, ref: branch, limit: 1_000 }),
+  );
+  const [tip] = entries;
+  return tip?.commit === entries.at(-1)?.commit ? undefined : tip?.commit;
+}
+
 /** What became of the branch of a task. */
 export type MergeOutcome =
   | { readonly state: 'merged'; readonly commit: string }
@@ -210,8 +231,6 @@ async function carrying(
   return commits.map(({ hash }) => hash);
 }
 
-const reflogSchema = z.object({ entries: z.array(z.object({ commit: z.string() })) });
-
 /** What git's own history says: by which commit the branch is in its base. @returns nothing when it is there and not merged. */
 async function mergedAs(
   call: CallTool,
@@ -232,15 +251,11 @@ async function mergedAs(
   const [mergedBy] = onBase.filter((hash) => !onBranch.has(hash));
   if (mergedBy !== undefined) return { state: 'merged', commit: mergedBy };
   if (!(await branchesOf(call, path, git.branch)).has(base)) return undefined;
-  const { entries } = reflogSchema.parse(
-    await call('git_reflog', { repo_path: path, ref: git.branch, limit: 1_000 }),
-  );
-  const [tip] = entries;
-  const made = entries.at(-1);
+  const tip = await tipOf(call, task);
   // Whatever is on it is in the base; but there has to be something.
-  return tip === undefined || tip.commit === made?.commit
+  return tip === undefined
     ? { state: 'waiting', reason: `There is no commit on ${git.branch} yet.` }
-    : { state: 'merged', commit: tip.commit };
+    : { state: 'merged', commit: tip };
 }
 
 const integrationSchema = z.object({
@@ -316,10 +331,16 @@ export interface Watched {
   readonly outcome: MergeOutcome;
 }
 
+export interface Watching extends Merger {
+  readonly project?: string;
+  /** How tools are called for one task; as for the list unless given. */
+  readonly callFor?: (task: RepositoryTask) => CallTool;
+}
+
 /** Looks once at the tasks that wait to be merged, one after the other; what went wrong with one is its reason to wait. */
 export async function watchMerges(
   call: CallTool,
-  { project, ...merger }: Merger & { readonly project?: string } = {},
+  { project, callFor = () => call, ...merger }: Watching = {},
 ): Promise<readonly Watched[]> {
   const which = { waiting_for: 'merge', ...(project !== undefined && { project_id: project }) };
   const seen: Watched[] = [];
@@ -331,7 +352,7 @@ export async function watchMerges(
       const { task: told } = await call('get_task', { task_id: id, max_bytes: 2_097_152 });
       const task = onRepository(told);
       if (!task) continue;
-      const outcome = await mergeOrReport(call, task, merger).catch((error: unknown) => ({
+      const outcome = await mergeOrReport(callFor(task), task, merger).catch((error: unknown) => ({
         state: 'waiting' as const,
         reason: error instanceof Error ? error.message : String(error),
       }));

@@ -12,13 +12,16 @@ import { settingsPrefix } from '#runtime/process/settings.ts';
 import { defineService } from '#runtime/service.ts';
 
 import { openGateway } from './gateway.ts';
+import { startMerging } from './merging.ts';
 import type { Model } from './model.ts';
 import { profiles } from './profiles.ts';
 import { startWork, type Work } from './worker.ts';
 
 export default function agentService(name: AgentName) {
   const mostTasks = `${settingsPrefix(name)}MOST_TASKS`;
+  const looks = `${settingsPrefix(name)}LOOK_SECONDS`;
   const { capabilities } = profiles[name];
+  const merges = capabilities.includes('integration');
   const { description = '', asks = [] } = entryOf(name) ?? {};
   return defineService({
     name,
@@ -30,28 +33,34 @@ export default function agentService(name: AgentName) {
         .max(5)
         .default(3)
         .describe('Tasks that the agent does at a time.'),
+      ...(merges && {
+        [looks]: z.coerce
+          .number('must be a number')
+          .min(1)
+          .max(3_600)
+          .default(10)
+          .describe('How often it looks whether the branches of tasks are merged.'),
+      }),
     }),
     open({ settings, dataDir, host, log, now, metrics }): Work {
       const { port = 0 } = entryOf('gateway') ?? {};
       const gateway = openGateway(port + host.FLOTILLA_PORT_OFFSET, async () =>
         ownToken(dataDir, { name, scope: asks }),
       );
+      const deputy = { agent: name, gateway, tokens: () => readTokens(dirname(dataDir)), now, log };
       const work = startWork({
-        agent: name,
+        ...deputy,
         description,
         capabilities,
         mostTasks: settings[mostTasks] ?? 3,
-        gateway,
         model: modelOf(host),
-        tokens: () => readTokens(dirname(dataDir)),
-        log,
-        now,
       });
+      const merging = merges && startMerging({ ...deputy, everyMs: (settings[looks] ?? 10) * 1_000 });
       measure(work, metrics);
       return {
         ...work,
         async [Symbol.asyncDispose]() {
-          await work[Symbol.asyncDispose]();
+          await Promise.all([work[Symbol.asyncDispose](), merging && merging[Symbol.asyncDispose]()]);
           gateway.close();
         },
       };

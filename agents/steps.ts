@@ -33,18 +33,28 @@ export const stepsSchema = z
 export type Step = z.output<typeof stepsSchema>[number];
 
 /** Names that references have for other things. */
-const reserved: readonly string[] = ['needs', 'task'];
+const reserved: readonly string[] = ['needs', 'task', 'place'];
 
 /** What is wrong with steps before any of them is done; needs and saved names included. @throws TaskFailure */
-export function checkSteps(steps: readonly Step[], needs: readonly string[]): void {
+export function checkSteps(
+  steps: readonly Step[],
+  { needs, hasPlace }: { readonly needs: readonly string[]; readonly hasPlace: boolean },
+): void {
   const saved = new Set<string>();
   for (const [place, step] of steps.entries()) {
     for (const path of referencesIn(step.arguments)) {
       const [name = '', key = ''] = path;
       const isThere =
-        name === 'needs' ? needs.includes(key) : name === 'task' ? path.length > 1 : saved.has(name);
+        name === 'needs'
+          ? needs.includes(key)
+          : name === 'task'
+            ? path.length > 1
+            : name === 'place'
+              ? hasPlace
+              : saved.has(name);
       if (isThere) continue;
-      const names = ['task', ...needs.map((one) => `needs.${one}`), ...saved].join(', ');
+      const places = hasPlace ? ['place'] : [];
+      const names = ['task', ...places, ...needs.map((one) => `needs.${one}`), ...saved].join(', ');
       throw new TaskFailure(
         'invalid_reference',
         `Step ${place + 1} (${step.tool}) refers to {{${path.join('.')}}}, which nothing before it saves. It may begin with ${names}. Nothing was done.`,
@@ -66,22 +76,20 @@ export interface Running {
   readonly signal: AbortSignal;
   /** What references may mean besides what is saved. */
   readonly values: Values;
-  /** Whether the tool may be called for whoever wants it. @throws TaskFailure */
-  readonly requireMay: (step: Step) => Promise<{ readonly isReading: boolean }>;
+  /** Of each step, whether it only reads. */
+  readonly reading: readonly boolean[];
   readonly progress: (percent: number, note: string) => void;
 }
 
 /** @returns what was saved. @throws TaskFailure for the first step that does not succeed. */
 export async function runSteps(steps: readonly Step[], running: Running): Promise<Values> {
-  const reading = [];
-  for (const step of steps) reading.push((await running.requireMay(step)).isReading);
   const saved: Record<string, unknown> = {};
   let savedBytes = 0;
   for (const [place, step] of steps.entries()) {
     const where = `Step ${place + 1} of ${steps.length} (${step.tool})`;
     running.progress(Math.floor((place / steps.length) * 100), where);
     const args = filled(step.arguments, { ...running.values, ...saved });
-    const value = await called(step.tool, args, where, reading[place] ?? false, running);
+    const value = await called(step.tool, args, where, running.reading[place] ?? false, running);
     const failure = failureIn(step.tool, value);
     if (failure !== undefined) throw new TaskFailure('step_failed', `${where}: ${failure}`);
     if (step.save_as === undefined) continue;
@@ -96,12 +104,13 @@ export async function runSteps(steps: readonly Step[], running: Running): Promis
   return saved;
 }
 
-async function called(
+/** Waits for a gateway that is away. @throws TaskFailure for what the tool did not do. */
+export async function called(
   tool: string,
   args: Value,
   where: string,
   isReading: boolean,
-  { gateway, signal }: Running,
+  { gateway, signal }: Pick<Running, 'gateway' | 'signal'>,
 ): Promise<Value> {
   for (let delayMs = firstDelayMs; ; delayMs = Math.min(delayMs * 2, longestDelayMs)) {
     try {

@@ -250,7 +250,7 @@ export const agents = [
     network: 'loopback',
     description: 'Does tasks of user interfaces: files and git.',
     data: null,
-    asks: ['orchestrator:write', 'filesystem:write', 'git:write'],
+    asks: ['orchestrator:write', 'filesystem:write', 'git'],
   },
   {
     name: 'agent-backend',
@@ -259,7 +259,7 @@ export const agents = [
     network: 'loopback',
     description: 'Does tasks of servers and APIs: files, git, Python, SQLite to read.',
     data: null,
-    asks: ['orchestrator:write', 'filesystem:write', 'git:write', 'python:write', 'sqlite:read'],
+    asks: ['orchestrator:write', 'filesystem:write', 'git', 'python:write', 'sqlite:read'],
   },
   {
     name: 'agent-database',
@@ -280,7 +280,7 @@ export const agents = [
     asks: [
       'orchestrator:write',
       'filesystem:write',
-      'git:write',
+      'git',
       'python:write',
       'system-info:read',
       'logging:read',
@@ -293,7 +293,7 @@ export const agents = [
     network: 'loopback',
     description: 'Does tasks that join systems: git, files, messages of the hub.',
     data: null,
-    asks: ['orchestrator:write', 'git:write', 'filesystem:write', 'hub:write'],
+    asks: ['orchestrator:write', 'git', 'filesystem:write', 'hub:write'],
   },
   {
     name: 'agent-qa',

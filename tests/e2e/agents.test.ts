@@ -42,7 +42,11 @@ function pidOf(name: string): number {
 beforeAll(async () => {
   const folder = stack.use(temporaryFolder());
   const offset = await freePortOffset();
-  settings = { FLOTILLA_DATA: join(folder.path, 'data'), FLOTILLA_PORT_OFFSET: String(offset) };
+  settings = {
+    FLOTILLA_DATA: join(folder.path, 'data'),
+    FLOTILLA_PORT_OFFSET: String(offset),
+    FLOTILLA_AGENT_INTEGRATION_LOOK_SECONDS: '1',
+  };
   work = join(folder.path, 'work');
   mkdirSync(work);
   const services = ['gateway', 'orchestrator', 'filesystem', 'git', 'python', 'sqlite'];
@@ -99,7 +103,13 @@ test('one request makes a project that seven agents carry out, also when one of 
         type: 'integration',
         requires: ['integration', 'git'],
         depends_on: ['plan'],
-        steps: [{ tool: 'git_init', arguments: { repo_path: repo } }],
+        steps: [
+          { tool: 'git_init', arguments: { repo_path: repo } },
+          {
+            tool: 'git_commit',
+            arguments: { repo_path: repo, message: '{{task.title}}', allow_empty: true },
+          },
+        ],
       },
       {
         key: 'api',
@@ -118,7 +128,7 @@ test('one request makes a project that seven agents carry out, also when one of 
           },
           {
             tool: 'write_file',
-            arguments: { path: join(repo, 'price.txt'), content: 'Two cost {{double.return_value}}.\n' },
+            arguments: { path: join(work, 'price.txt'), content: 'Two cost {{double.return_value}}.\n' },
           },
         ],
       },
@@ -132,29 +142,10 @@ test('one request makes a project that seven agents carry out, also when one of 
           {
             tool: 'write_file',
             arguments: {
-              path: join(repo, 'page.html'),
+              path: join(work, 'page.html'),
               content: '<h1>{{needs.schema.saved.products.rows.0.name}}</h1>{{ untouched }}\\{{this.too}}\n',
             },
           },
-        ],
-      },
-      {
-        key: 'commit',
-        title: 'Commit what was made',
-        type: 'integration',
-        requires: ['integration'],
-        depends_on: ['api', 'page'],
-        steps: [
-          {
-            tool: 'git_commit',
-            arguments: {
-              repo_path: repo,
-              message: '{{task.title}}',
-              files: ['price.txt', 'page.html'],
-              author: 'Agent <agent@example.com>',
-            },
-          },
-          { tool: 'git_log', arguments: { repo_path: repo }, save_as: 'log' },
         ],
       },
       {
@@ -162,8 +153,14 @@ test('one request makes a project that seven agents carry out, also when one of 
         title: 'Bring it out',
         type: 'devops',
         requires: ['devops'],
-        depends_on: ['commit'],
+        depends_on: ['api', 'page'],
+        repository: { path: repo, base: 'main', integration: 'auto' },
         steps: [
+          { tool: 'read_text_file', arguments: { path: join(work, 'price.txt') }, save_as: 'price' },
+          {
+            tool: 'write_file',
+            arguments: { path: '{{place.path}}/price.txt', content: '{{price.content}}' },
+          },
           { tool: 'append_file', arguments: { path: marker, content: 'begun\n' } },
           // Long in the first attempt, which is killed at it.
           { tool: 'read_text_file', arguments: { path: marker }, save_as: 'begun' },
@@ -185,6 +182,7 @@ test('one request makes a project that seven agents carry out, also when one of 
         requires: ['qa', 'testing'],
         depends_on: ['deploy'],
         steps: [
+          // There by the merge alone.
           { tool: 'read_text_file', arguments: { path: join(repo, 'price.txt') }, save_as: 'price' },
           {
             tool: 'run_python_code',
@@ -239,19 +237,16 @@ test('one request makes a project that seven agents carry out, also when one of 
     repo: ['agent-integration'],
     api: ['agent-backend'],
     page: ['agent-frontend'],
-    commit: ['agent-integration'],
     deploy: ['agent-devops'],
     test: ['agent-qa'],
   });
   const result = (key: string) => tasks.find((task: Json) => task.key === key).result;
-  expect(readFileSync(join(repo, 'price.txt'), 'utf8')).toBe('Two cost 84.\n');
-  expect(readFileSync(join(repo, 'page.html'), 'utf8')).toBe('<h1>tea</h1>{{ untouched }}{{this.too}}\n');
-  expect(result('commit').saved.log.commits[0].message.trim()).toBe('Commit what was made');
+  expect(readFileSync(join(work, 'price.txt'), 'utf8')).toBe('Two cost 84.\n');
+  expect(readFileSync(join(work, 'page.html'), 'utf8')).toBe('<h1>tea</h1>{{ untouched }}{{this.too}}\n');
   expect(result('plan').critical_path.map(({ title }: Json) => title)).toEqual([
     'Plan the shop',
     expect.stringMatching(/^Make the /),
     expect.stringMatching(/^(Compute the price|Write the page)$/),
-    'Commit what was made',
     'Bring it out',
     'Test what was brought out',
   ]);
@@ -261,6 +256,7 @@ test('one request makes a project that seven agents carry out, also when one of 
   expect(pidOf('agent-devops')).not.toBe(killed);
   const deploy = tasks.find((task: Json) => task.key === 'deploy');
   expect(deploy.attempts.map(({ outcome }: Json) => outcome)).toEqual(['completed', 'failed']);
+  expect(deploy.git.merged.merged_by).toBe('agent-integration');
   const { events } = await rest('GET', `/events/history?project_id=${project.project_id}&limit=200`);
   const completed = events.filter(({ type }: Json) => type === 'task_completed');
   expect(new Set(completed.map(({ task_id: id }: Json) => id)).size).toBe(tasks.length);
