@@ -7,6 +7,7 @@ const common = {
   // No test is about how long it takes, and a busy machine is slow.
   testTimeout: 300_000,
   hookTimeout: 300_000,
+  expect: { poll: { timeout: 90_000 } },
 };
 
 /** They put something in the place of a module of Node, which their neighbours must not see. */

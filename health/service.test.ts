@@ -39,55 +39,51 @@ async function serveHealth(expect: string) {
   };
 }
 
-test(
-  '/health and /ready are about health, whatever the fleet does; /ready warns of what is wrong there',
-  { timeout: 20_000 },
-  async () => {
-    await using served = await serveHealth('memory,health');
-    const port = (entryOf('memory')?.port ?? 0) + served.offset;
+test('/health and /ready are about health, whatever the fleet does; /ready warns of what is wrong there', async () => {
+  await using served = await serveHealth('memory,health');
+  const port = (entryOf('memory')?.port ?? 0) + served.offset;
 
-    await vi.waitFor(
-      async () =>
-        expect(await served.readiness()).toEqual({
-          status: 200,
-          reasons: [],
-          warnings: ['memory is down: connection refused'],
-        }),
-      { timeout: 30_000 },
-    );
-    const whileDown = await served.answer();
-    await using _memory = await serve(fixture, {}, port);
-    await vi.waitFor(async () => expect(await served.readiness()).toEqual({ status: 200, reasons: [] }), {
-      timeout: 20_000,
-    });
-
-    expect(whileDown).toMatchObject({ name: 'health', status: 'pass' });
-    expect(whileDown.processes).toContainEqual(
-      expect.objectContaining({
-        name: 'memory',
-        port,
-        tier: 1,
-        status: 'down',
-        reason: 'connection refused',
+  await vi.waitFor(
+    async () =>
+      expect(await served.readiness()).toEqual({
+        status: 200,
+        reasons: [],
+        warnings: ['memory is down: connection refused'],
       }),
-    );
-    const { processes } = await served.answer();
-    expect(processes).toContainEqual(
-      expect.objectContaining({ name: 'memory', status: 'up', flapping: false }),
-    );
-    expect(processes).toContainEqual(expect.objectContaining({ name: 'dashboard', status: 'absent' }));
+    { timeout: 30_000 },
+  );
+  const whileDown = await served.answer();
+  await using _memory = await serve(fixture, {}, port);
+  await vi.waitFor(async () => expect(await served.readiness()).toEqual({ status: 200, reasons: [] }), {
+    timeout: 20_000,
+  });
 
-    const metrics = await (await fetch(`${served.url}/metrics`)).text();
-    expect(metrics).toContain('\nflotilla_health_status{process="memory",status="up"} 1\n');
-    expect(metrics).toContain('\nflotilla_health_status{process="memory",status="down"} 0\n');
-    expect(metrics).toContain('\nflotilla_health_flapping{process="memory"} 0\n');
-    expect(metrics).toContain('\nflotilla_health_history_dropped_total 0\n');
-    expect(metrics).toMatch(
-      /\nflotilla_health_probe_duration_seconds_count\{[^}]*process="memory",probe="poll"[^}]*\} \d+\n/,
-    );
-    expect(metrics).toMatch(/\nflotilla_health_poll_delay_seconds_count\{[^}]*\} \d+\n/);
-  },
-);
+  expect(whileDown).toMatchObject({ name: 'health', status: 'pass' });
+  expect(whileDown.processes).toContainEqual(
+    expect.objectContaining({
+      name: 'memory',
+      port,
+      tier: 1,
+      status: 'down',
+      reason: 'connection refused',
+    }),
+  );
+  const { processes } = await served.answer();
+  expect(processes).toContainEqual(
+    expect.objectContaining({ name: 'memory', status: 'up', flapping: false }),
+  );
+  expect(processes).toContainEqual(expect.objectContaining({ name: 'dashboard', status: 'absent' }));
+
+  const metrics = await (await fetch(`${served.url}/metrics`)).text();
+  expect(metrics).toContain('\nflotilla_health_status{process="memory",status="up"} 1\n');
+  expect(metrics).toContain('\nflotilla_health_status{process="memory",status="down"} 0\n');
+  expect(metrics).toContain('\nflotilla_health_flapping{process="memory"} 0\n');
+  expect(metrics).toContain('\nflotilla_health_history_dropped_total 0\n');
+  expect(metrics).toMatch(
+    /\nflotilla_health_probe_duration_seconds_count\{[^}]*process="memory",probe="poll"[^}]*\} \d+\n/,
+  );
+  expect(metrics).toMatch(/\nflotilla_health_poll_delay_seconds_count\{[^}]*\} \d+\n/);
+});
 
 test('/history gives the polls of one process to a token, within bounds', async () => {
   await using served = await serveHealth('health');

@@ -227,19 +227,15 @@ describe.each(names)('%s', (name) => {
     expect(complaintsOfDefinitions(service, contract, tools)).toEqual([]);
   });
 
-  test('answers every tool as its clients can live with', { timeout: 120_000 }, async () => {
+  test('answers every tool as its clients can live with', async () => {
     expect(await complaintsOfTools(service, contract)).toEqual([]);
   });
 
-  test(
-    'tells a token that it keeps all that it may, and leaves what others keep',
-    { timeout: 60_000 },
-    async () => {
-      expect(await complaintsOfQuota(service, contract)).toEqual([]);
-    },
-  );
+  test('tells a token that it keeps all that it may, and leaves what others keep', async () => {
+    expect(await complaintsOfQuota(service, contract)).toEqual([]);
+  });
 
-  test('does not hold the event loop with its largest calls', { timeout: 120_000 }, async () => {
+  test('does not hold the event loop with its largest calls', async () => {
     expect(await complaintsOfLargest(service, contract)).toEqual([]);
   });
 });

@@ -120,7 +120,7 @@ const nameOf = string({ minLength: 1, maxLength: 40, unit: 'grapheme' }).filter(
     !/\/|^\.(?:lock|snapshot)$|(?:\.tmp|\.db|-wal|-shm|-journal)$/.test(name),
 );
 
-test('whatever a folder holds comes back from an archive as it was', { timeout: 60_000 }, async () => {
+test('whatever a folder holds comes back from an archive as it was', async () => {
   const folders = uniqueArray(
     record({
       folders: array(constantFrom(...folderNames), { maxLength: 3 }),

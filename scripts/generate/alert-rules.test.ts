@@ -58,7 +58,7 @@ test('promtool finds the rules well formed', (context) => {
   );
 });
 
-test('the rules alert when health does, by the same figures', { timeout: 60_000 }, (context) => {
+test('the rules alert when health does, by the same figures', (context) => {
   using folder = temporaryFolder();
   writeFileSync(join(folder.path, 'rules.yml'), prometheusRules());
   const alert = (id: string, severity: string) => {

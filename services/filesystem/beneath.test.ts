@@ -106,7 +106,7 @@ describe('A path', () => {
     await expect(read(place, 'n'.repeat(300))).rejects.toMatchObject({ code: 'invalid_input' });
   });
 
-  test('1,000 folders deep can be used', { timeout: 20_000 }, async () => {
+  test('1,000 folders deep can be used', async () => {
     await using place = testPlace();
     const folder = 'd/'.repeat(1_000);
     execFileSync('mkdir', ['-p', folder], { cwd: place.root });

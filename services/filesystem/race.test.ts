@@ -81,52 +81,48 @@ const attempts: readonly (readonly [string, () => object])[] = [
 
 const openDescriptors = () => readdirSync('/proc/self/fd').length;
 
-test(
-  'nothing outside is read or written, whatever is swapped for links meanwhile',
-  { timeout: 60_000 },
-  async () => {
-    await using place = testPlace(inside);
-    await using flipper = await flipping(place);
-    const before = outsideOf(place);
-    const outcomes = new Map<string, number>();
-    // The thread that edits texts holds some too, as long as it is there.
-    await inWorkshop(testCall(), async (ask) => ask({ kind: 'read patch', text: '' }));
-    const descriptors = openDescriptors();
+test('nothing outside is read or written, whatever is swapped for links meanwhile', async () => {
+  await using place = testPlace(inside);
+  await using flipper = await flipping(place);
+  const before = outsideOf(place);
+  const outcomes = new Map<string, number>();
+  // The thread that edits texts holds some too, as long as it is there.
+  await inWorkshop(testCall(), async (ask) => ask({ kind: 'read patch', text: '' }));
+  const descriptors = openDescriptors();
 
-    const attempt = async ([name, args]: (typeof attempts)[number]) => {
-      const tool = allTools.find((candidate) => candidate.name === name);
-      if (!tool) throw new TypeError(`No tool ${name}`);
-      const outcome = await invoke(tool, args(), place.files).then(
-        (value) => {
-          const said = JSON.stringify(value);
-          expect(said, name).not.toContain(secret);
-          expect(said, name).not.toContain('secret.txt');
-          expect(said, name).not.toContain(Buffer.from(secret).toString('base64'));
-          if ('trash_id' in value) deleted = value.trash_id as string;
-          return 'ok';
-        },
-        (error: unknown) => {
-          if (error instanceof ToolError) return error.code;
-          throw error;
-        },
-      );
-      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-    };
-    // Until it has run into both, and often: the folder, and the link in its place.
-    const isEnough = async () =>
-      (outcomes.get('ok') ?? 0) > 100 &&
-      (outcomes.get('forbidden') ?? 0) > 10 &&
-      (await flipper.flips()) >= 1_000;
-    while (!(await isEnough())) {
-      for (const one of attempts) await attempt(one);
-      // At the same time, so that the number of a closed descriptor is soon that of another.
-      await Promise.all([...attempts, ...attempts].map(attempt));
-    }
+  const attempt = async ([name, args]: (typeof attempts)[number]) => {
+    const tool = allTools.find((candidate) => candidate.name === name);
+    if (!tool) throw new TypeError(`No tool ${name}`);
+    const outcome = await invoke(tool, args(), place.files).then(
+      (value) => {
+        const said = JSON.stringify(value);
+        expect(said, name).not.toContain(secret);
+        expect(said, name).not.toContain('secret.txt');
+        expect(said, name).not.toContain(Buffer.from(secret).toString('base64'));
+        if ('trash_id' in value) deleted = value.trash_id as string;
+        return 'ok';
+      },
+      (error: unknown) => {
+        if (error instanceof ToolError) return error.code;
+        throw error;
+      },
+    );
+    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+  };
+  // Until it has run into both, and often: the folder, and the link in its place.
+  const isEnough = async () =>
+    (outcomes.get('ok') ?? 0) > 100 &&
+    (outcomes.get('forbidden') ?? 0) > 10 &&
+    (await flipper.flips()) >= 1_000;
+  while (!(await isEnough())) {
+    for (const one of attempts) await attempt(one);
+    // At the same time, so that the number of a closed descriptor is soon that of another.
+    await Promise.all([...attempts, ...attempts].map(attempt));
+  }
 
-    expect(outsideOf(place)).toEqual(before);
-    expect(openDescriptors()).toBeLessThanOrEqual(descriptors);
-  },
-);
+  expect(outsideOf(place)).toEqual(before);
+  expect(openDescriptors()).toBeLessThanOrEqual(descriptors);
+});
 
 test('who only looks before reading does read what lies outside, in the same race', async () => {
   await using place = testPlace(inside);

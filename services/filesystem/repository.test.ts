@@ -246,7 +246,7 @@ describe('A folder is not made a repository', () => {
   ];
   const isFile = (name: string) => name === 'HEAD' || name === 'commondir';
 
-  test('whichever way and order its parts are made in', { timeout: 60_000 }, async () => {
+  test('whichever way and order its parts are made in', async () => {
     const order = fc.constantFrom(
       ['HEAD', 'objects', 'refs'],
       ['refs', 'HEAD', 'objects'],

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
 
 import { validCalls } from './calls.fixture.ts';
@@ -11,7 +11,6 @@ import { plainGit, place, repository, use, write } from './repositories.fixture.
 import { allTools } from './service.ts';
 
 // Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
-vi.setConfig({ testTimeout: 120_000 });
 
 /** Without the sandbox, which is not what this is about, and costs time. */
 const everything = {

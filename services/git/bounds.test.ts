@@ -5,13 +5,12 @@ import { appendFileSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { join } from 'node:path';
 
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 
 import { requireOwnEnd } from './failures.ts';
 import { commit, place, plainGit, repository, use, write } from './repositories.fixture.ts';
 
 // Many processes in a row, on machines of every speed.
-vi.setConfig({ testTimeout: 60_000 });
 
 const sha = (text: string) => createHash('sha256').update(text).digest('hex');
 

@@ -2,13 +2,12 @@
 import { appendFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import { isHarmless } from './configuration.ts';
 import { commit, place, plainGit, repository, use, write } from './repositories.fixture.ts';
 
 // Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
-vi.setConfig({ testTimeout: 120_000 });
 
 /** As clients, hosts and editors leave it behind. */
 const ordinary = `

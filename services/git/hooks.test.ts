@@ -5,13 +5,11 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 
 import { hookNames } from './hooks.fixture.ts';
 import { commit, copier, place, plainGit, repository, use, write } from './repositories.fixture.ts';
 import { allTools } from './service.ts';
-
-vi.setConfig({ testTimeout: 120_000 });
 
 type Arguments = Readonly<Record<string, unknown>>;
 /** A call, or what somebody writes meanwhile. */

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 
 import { testCall } from '#runtime/testing.ts';
 
@@ -22,7 +22,6 @@ import { allTools } from './service.ts';
 import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
 
 // Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
-vi.setConfig({ testTimeout: 120_000 });
 
 const strays: readonly (readonly [string, (repo: string, at: Place) => void])[] = [
   [

@@ -2,12 +2,11 @@
 import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 
 import { commit, place, plainGit, repository, say, use, write } from './repositories.fixture.ts';
 
 // Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
-vi.setConfig({ testTimeout: 120_000 });
 
 test.concurrent('git_status says what git status says', async () => {
   using at = place();

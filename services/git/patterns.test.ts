@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import { testCall } from '#runtime/testing.ts';
 
@@ -6,7 +6,6 @@ import { requireModestPattern, type Dialect } from './patterns.ts';
 import { place, repository, use, write } from './repositories.fixture.ts';
 
 // Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
-vi.setConfig({ testTimeout: 120_000 });
 
 const hostile: readonly (readonly [Dialect, string])[] = [
   ['extended', '((a{1,1000}){1,1000})'],

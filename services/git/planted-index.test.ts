@@ -14,7 +14,7 @@ import {
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import { testCall } from '#runtime/testing.ts';
 
@@ -25,7 +25,6 @@ import { allTools } from './service.ts';
 import { lookAtIndex } from './tracked.ts';
 
 // Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
-vi.setConfig({ testTimeout: 120_000 });
 
 interface Entry {
   readonly path: string;

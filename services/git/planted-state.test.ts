@@ -5,12 +5,11 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
 
 // Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
-vi.setConfig({ testTimeout: 120_000 });
 
 const open = { mayPush: true, mayRewrite: true, isSandboxed: false } as const;
 

@@ -5,7 +5,7 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
 import { validCalls } from './calls.fixture.ts';
 import { hookNames } from './hooks.fixture.ts';
@@ -22,7 +22,6 @@ import {
 } from './repositories.fixture.ts';
 
 // Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
-vi.setConfig({ testTimeout: 120_000 });
 
 interface Payload {
   /** @param program leaves the mark, and passes its input on. */

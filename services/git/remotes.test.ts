@@ -5,13 +5,12 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { basename, dirname, join } from 'node:path';
 
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 
 import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
 import { addressOf } from './remotes.ts';
 
 // Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
-vi.setConfig({ testTimeout: 120_000 });
 
 /** A bare `hub`, and `repo`, which came from it. */
 function hub(at: Place): string {

@@ -2,12 +2,11 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 
 import { commit, place, plainGit, repository, say, use, write, type Place } from './repositories.fixture.ts';
 
 // Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
-vi.setConfig({ testTimeout: 120_000 });
 
 /** `main` and `side` have each a commit of their own; both change `a.txt`, so that they conflict. */
 function diverged(at: Place, isConflict = true): string {

@@ -22,7 +22,7 @@ function writer(file: string, name: string, clients: number, creates: number, fa
   return { child, lines: createInterface({ input: child.stdout }), closed: once(child, 'close') };
 }
 
-test('1,000 entities and memories of 20 clients in two processes all stay', { timeout: 60_000 }, async () => {
+test('1,000 entities and memories of 20 clients in two processes all stay', async () => {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'memory-'));
   const file = join(folder.path, 'memory.db');
 
@@ -36,7 +36,7 @@ test('1,000 entities and memories of 20 clients in two processes all stay', { ti
   expect(indexFaults(file, migrations)).toEqual([]);
 });
 
-test('kill -9 leaves a large change whole or not made', { timeout: 60_000 }, async () => {
+test('kill -9 leaves a large change whole or not made', async () => {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'memory-'));
   const file = join(folder.path, 'memory.db');
   const facts = 1_000;
@@ -57,7 +57,7 @@ test('kill -9 leaves a large change whole or not made', { timeout: 60_000 }, asy
   expect(indexFaults(file, migrations)).toEqual([]);
 });
 
-test('kill -9 in a write loop loses nothing that was acknowledged', { timeout: 60_000 }, async () => {
+test('kill -9 in a write loop loses nothing that was acknowledged', async () => {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'memory-'));
   const file = join(folder.path, 'memory.db');
   const acknowledged: string[] = [];

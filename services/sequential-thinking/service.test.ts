@@ -151,37 +151,33 @@ test('clients of both eras think, read the session as a resource and get the pro
   }
 });
 
-test(
-  'two tokens that think at the same time, without naming a session, each get their own',
-  { timeout: 30_000 },
-  async () => {
-    await using served = await serve(service);
-    const secrets = new Map<string, string>();
-    for (const name of ['ada', 'bob'])
-      secrets.set(name, await createToken(served.dataRoot, { name, scope: ['*'], expiresAt: null }));
-    const ready = async (token: string) => (await send(served, 'tools/list', {}, { token })).ok;
-    for (const token of secrets.values()) await expect.poll(async () => ready(token)).toBe(true);
+test('two tokens that think at the same time, without naming a session, each get their own', async () => {
+  await using served = await serve(service);
+  const secrets = new Map<string, string>();
+  for (const name of ['ada', 'bob'])
+    secrets.set(name, await createToken(served.dataRoot, { name, scope: ['*'], expiresAt: null }));
+  const ready = async (token: string) => (await send(served, 'tools/list', {}, { token })).ok;
+  for (const token of secrets.values()) await expect.poll(async () => ready(token)).toBe(true);
 
-    const sessions = await Promise.all(
-      Array.from(secrets, async ([name, token]) => {
-        const said = new Set<unknown>();
-        for (let thoughtNumber = 1; thoughtNumber <= 200; thoughtNumber += 1) {
-          const branch = thoughtNumber > 1 && {
-            branchFromThought: 1,
-            branchId: `${name} ${thoughtNumber % 5}`,
-          };
-          const args = { ...thought, thoughtNumber, ...branch };
-          const { result } = await callTool(served, 'sequentialthinking', args, { token });
-          const answer = result?.['structuredContent'] as Readonly<Record<string, unknown>>;
-          expect(answer).toMatchObject({ thoughtNumber, thoughtHistoryLength: thoughtNumber });
-          for (const branch of answer['branches'] as string[]) expect(branch).toMatch(name);
-          said.add(answer['session_id']);
-        }
-        return said;
-      }),
-    );
+  const sessions = await Promise.all(
+    Array.from(secrets, async ([name, token]) => {
+      const said = new Set<unknown>();
+      for (let thoughtNumber = 1; thoughtNumber <= 200; thoughtNumber += 1) {
+        const branch = thoughtNumber > 1 && {
+          branchFromThought: 1,
+          branchId: `${name} ${thoughtNumber % 5}`,
+        };
+        const args = { ...thought, thoughtNumber, ...branch };
+        const { result } = await callTool(served, 'sequentialthinking', args, { token });
+        const answer = result?.['structuredContent'] as Readonly<Record<string, unknown>>;
+        expect(answer).toMatchObject({ thoughtNumber, thoughtHistoryLength: thoughtNumber });
+        for (const branch of answer['branches'] as string[]) expect(branch).toMatch(name);
+        said.add(answer['session_id']);
+      }
+      return said;
+    }),
+  );
 
-    expect(sessions.map(({ size }) => size)).toEqual([1, 1]);
-    expect(sessions[0]).not.toEqual(sessions[1]);
-  },
-);
+  expect(sessions.map(({ size }) => size)).toEqual([1, 1]);
+  expect(sessions[0]).not.toEqual(sessions[1]);
+});

@@ -76,33 +76,29 @@ test('a token keeps its engine while those of another are ended', async () => {
   }
 });
 
-test(
-  'a change that is stopped leaves nothing of it, no lock, and all that was acknowledged',
-  { timeout: 20_000 },
-  async () => {
-    for (const mode of ['wal', 'delete']) {
-      const database = `stopped-${mode}.db`;
-      madeElsewhere(join(place.root, database), `PRAGMA journal_mode = ${mode}; CREATE TABLE t (a)`);
-      for (let value = 0; value < 5; value += 1) {
-        await place.call('write_query', { query: 'INSERT INTO t VALUES (?)', params: [value], database });
-      }
-
-      const stopped = place.call('write_query', {
-        query: `INSERT INTO t ${endless} SELECT x FROM c WHERE x < 40000 OR x % 1000000000 = 0`,
-        database,
-        timeout_ms: 700,
-      });
-      await expect(stopped).rejects.toMatchObject({ code: 'timeout' });
-
-      // Others find it unlocked and whole, with nothing to put in order first.
-      const script =
-        'const { DatabaseSync } = require("node:sqlite"); new DatabaseSync(process.argv[1], { readOnly: true }).prepare("SELECT count(*) FROM t").get(); const d = new DatabaseSync(process.argv[1]); d.exec("BEGIN EXCLUSIVE"); console.log(d.prepare("SELECT count(*) AS n FROM t").get().n, d.prepare("PRAGMA integrity_check").get().integrity_check)';
-      expect(
-        execFileSync(process.execPath, ['-e', script, join(place.root, database)], { encoding: 'utf8' }),
-      ).toBe('5 ok\n');
+test('a change that is stopped leaves nothing of it, no lock, and all that was acknowledged', async () => {
+  for (const mode of ['wal', 'delete']) {
+    const database = `stopped-${mode}.db`;
+    madeElsewhere(join(place.root, database), `PRAGMA journal_mode = ${mode}; CREATE TABLE t (a)`);
+    for (let value = 0; value < 5; value += 1) {
+      await place.call('write_query', { query: 'INSERT INTO t VALUES (?)', params: [value], database });
     }
-  },
-);
+
+    const stopped = place.call('write_query', {
+      query: `INSERT INTO t ${endless} SELECT x FROM c WHERE x < 40000 OR x % 1000000000 = 0`,
+      database,
+      timeout_ms: 700,
+    });
+    await expect(stopped).rejects.toMatchObject({ code: 'timeout' });
+
+    // Others find it unlocked and whole, with nothing to put in order first.
+    const script =
+      'const { DatabaseSync } = require("node:sqlite"); new DatabaseSync(process.argv[1], { readOnly: true }).prepare("SELECT count(*) FROM t").get(); const d = new DatabaseSync(process.argv[1]); d.exec("BEGIN EXCLUSIVE"); console.log(d.prepare("SELECT count(*) AS n FROM t").get().n, d.prepare("PRAGMA integrity_check").get().integrity_check)';
+    expect(
+      execFileSync(process.execPath, ['-e', script, join(place.root, database)], { encoding: 'utf8' }),
+    ).toBe('5 ok\n');
+  }
+});
 
 test.each([
   ['a text that is too long', 'SELECT hex(zeroblob(100000000))', 'too_large'],
@@ -118,7 +114,7 @@ test.each([
   ],
   ['more tables than are joined', `SELECT 1 FROM ${'t, '.repeat(70)}t`, 'invalid_input'],
   ['an expression that is too deep', `SELECT ${'1 + '.repeat(2_000)}1`, 'invalid_input'],
-])('%s ends its call alone', { timeout: 20_000 }, async (_, query, code) => {
+])('%s ends its call alone', async (_, query, code) => {
   await expect(place.call('read_query', { query, timeout_ms: 20_000 })).rejects.toMatchObject({ code });
   expect(await count()).toEqual([{ n: 1 }]);
 });
@@ -267,7 +263,7 @@ test('a transaction belongs to the token that began it, and to one database', as
   await place.call('commit_transaction', { transaction: second['transaction'] }, of('owner'));
 });
 
-test('an idle transaction is rolled back, and lets others write', { timeout: 20_000 }, async () => {
+test('an idle transaction is rolled back, and lets others write', async () => {
   await using quick = testPlace({ idleMs: 500 });
   await quick.call('execute_sql', { sql: "CREATE TABLE t (a); INSERT INTO t VALUES ('old')" });
   const { transaction } = await quick.call('begin_transaction', { mode: 'immediate' }, of('sleeper'));

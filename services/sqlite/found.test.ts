@@ -210,7 +210,7 @@ test('an empty file is an empty database, and becomes one only where its name sa
   expect(statSync(inRoot('__init__.py')).size).toBe(0);
 });
 
-test('another program that writes is waited for, then named', { timeout: 20_000 }, async () => {
+test('another program that writes is waited for, then named', async () => {
   await using impatient = testPlace({ busyMs: 200 });
   const file = join(impatient.root, 'flotilla.db');
   madeElsewhere(file, 'CREATE TABLE t (a)');

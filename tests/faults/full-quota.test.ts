@@ -8,7 +8,6 @@ import { complaintsOfLargestWhenFull } from '../support/contract.ts';
 
 test.each(['sequential-thinking'] as const)(
   '%s at the quota of a token does not hold the event loop with its largest calls',
-  { timeout: 300_000 },
   async (name) => {
     const { contract } = (await import(`../../services/${name}/contract.fixture.ts`)) as {
       contract: Contract;

@@ -33,7 +33,6 @@ function copyCheckout(folder: string): void {
 
 test.for(isWhole ? pairs : pairs.slice(0, 1))(
   'npm $npm on Node $node installs the fleet, starts it, and runs the checks',
-  { timeout: 900_000 },
   async ({ node, npm }, context) => {
     using folder = temporaryFolder();
     const [old, checkout] = [join(folder.path, 'old'), join(folder.path, 'checkout')];

@@ -48,10 +48,13 @@ const positions = 2 ** 24;
 /** With a heap, because one piece can be as long as the text. @returns where each token ends. */
 export function* mergeLong(bytes: Uint8Array, { rankOf }: Vocabulary): Steps<Int32Array> {
   const size = bytes.length;
+  // Memory is cleared when it is taken, which takes its time as well.
   const next = new Int32Array(size + 1);
   const previous = new Int32Array(size + 1);
+  yield;
   const rankAt = new Int32Array(size);
-  const heap = new Heap(size);
+  const heap = new Heap();
+  yield;
 
   function rate(start: number): void {
     const middle = next[start] as number;
@@ -95,44 +98,52 @@ export function* mergeLong(bytes: Uint8Array, { rankOf }: Vocabulary): Steps<Int
   return ends;
 }
 
+/** A block of memory is taken when it is needed: all at once would be 29 MB for the longest text, and clearing that holds the loop. */
+const blockBits = 15;
+const blockMask = 2 ** blockBits - 1;
+
 /** The smallest key first. */
 class Heap {
-  // A merge takes one key and brings two, so there are never more than twice as many as there were.
-  readonly #keys: Float64Array;
+  readonly #blocks: Float64Array[] = [];
   #size = 0;
 
-  constructor(most: number) {
-    this.#keys = new Float64Array(2 * most);
-  }
-
   push(key: number): void {
-    const keys = this.#keys;
     let at = this.#size;
+    if ((at & blockMask) === 0 && this.#blocks.length === at >> blockBits)
+      this.#blocks.push(new Float64Array(blockMask + 1));
     this.#size += 1;
     while (at > 0) {
       const parent = (at - 1) >> 1;
-      const above = keys[parent] as number;
+      const above = this.#at(parent);
       if (above <= key) break;
-      keys[at] = above;
+      this.#put(at, above);
       at = parent;
     }
-    keys[at] = key;
+    this.#put(at, key);
   }
 
   pop(): number | undefined {
     if (this.#size === 0) return undefined;
-    const keys = this.#keys;
-    const top = keys[0];
+    const top = this.#at(0);
     this.#size -= 1;
-    const key = keys[this.#size] as number;
+    const key = this.#at(this.#size);
     let at = 0;
     for (let child = 1; child < this.#size; child = 2 * at + 1) {
-      if (child + 1 < this.#size && (keys[child + 1] as number) < (keys[child] as number)) child += 1;
-      if ((keys[child] as number) >= key) break;
-      keys[at] = keys[child] as number;
+      if (child + 1 < this.#size && this.#at(child + 1) < this.#at(child)) child += 1;
+      const below = this.#at(child);
+      if (below >= key) break;
+      this.#put(at, below);
       at = child;
     }
-    keys[at] = key;
+    this.#put(at, key);
     return top;
+  }
+
+  #at(index: number): number {
+    return (this.#blocks[index >> blockBits] as Float64Array)[index & blockMask] as number;
+  }
+
+  #put(index: number, key: number): void {
+    (this.#blocks[index >> blockBits] as Float64Array)[index & blockMask] = key;
   }
 }

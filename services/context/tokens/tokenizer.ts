@@ -82,13 +82,16 @@ function tokenizerOf(encoding: EncodingName, vocabulary: Vocabulary): Tokenizer 
     return mergeShort(shortBytes, size, vocabulary, shortEnds);
   }
 
-  /** Where each token of a piece ends, in bytes. */
+  /** Where each token of a piece ends, in bytes. Whatever goes through the whole of a long piece is a step of its own. */
   function* endsOf(piece: string): Steps<Int32Array> {
+    if (piece.length > shortPiece) yield;
     const bytes = Buffer.from(piece);
     if (vocabulary.rankOf(bytes, 0, bytes.length) !== noRank) return Int32Array.of(bytes.length);
     if (bytes.length > shortPiece) {
       yield;
-      return yield* mergeLong(bytes, vocabulary);
+      const ends = yield* mergeLong(bytes, vocabulary);
+      yield;
+      return ends;
     }
     return shortEnds.slice(0, mergeShort(bytes, bytes.length, vocabulary, shortEnds));
   }

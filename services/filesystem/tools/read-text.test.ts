@@ -60,7 +60,7 @@ describe('head and tail', () => {
     },
   );
 
-  test('of a file of 3 GB take little memory', { timeout: 20_000 }, async () => {
+  test('of a file of 3 GB take little memory', async () => {
     await using place = testPlace();
     const path = join(place.root, 'f');
     const descriptor = openSync(path, 'w');
@@ -184,7 +184,7 @@ describe('A text that is too long for one answer', () => {
     maxLength: 120,
   });
 
-  test('comes in parts that are the whole, from the start or from the end', { timeout: 30_000 }, async () => {
+  test('comes in parts that are the whole, from the start or from the end', async () => {
     await using place = testPlace({ f: '' });
     await fc.assert(
       fc.asyncProperty(lines, fc.boolean(), fc.nat(130), async (lines, isEnded, count) => {

@@ -24,7 +24,7 @@ import { deleteFile, listTrash, restoreFile } from './trash.ts';
 
 const dayMs = 86_400_000;
 /** The machine may be busy. */
-const patient = { timeout: 30_000 };
+const patient = { timeout: 90_000 };
 const inTrash = async ({ files, root }: TestPlace) =>
   (await invoke(listTrash, {}, files)).trashed.map(({ path }) => path.slice(root.length + 1));
 const now = Date.parse('2026-11-20T12:00:00Z');

@@ -814,7 +814,7 @@ for (const [name, open] of Object.entries(engines)) {
       ]);
       expect((await engine.totals()).trimmed).toBe(2);
       // As last known: on Redis once a second.
-      await expect.poll(() => engine.kept().holdings[0]?.owner, { timeout: 10_000 }).toBe('sender');
+      await expect.poll(() => engine.kept().holdings[0]?.owner, { timeout: 90_000 }).toBe('sender');
     });
   });
 }

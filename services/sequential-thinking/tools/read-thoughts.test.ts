@@ -157,26 +157,22 @@ describe('search_thoughts', () => {
     }
   });
 
-  test(
-    'looks at so many thoughts in one call, in turns, and says how to go on',
-    { timeout: 30_000 },
-    async () => {
-      using store = memoryStore();
-      await sessionWith(store, { thought: 'needle' });
-      for (let count = 0; count <= maxRowsPerSearch; count += 50_000) longSession(store, 50_000);
-      let turns = 0;
-      const other = setInterval(() => (turns += 1), 0);
+  test('looks at so many thoughts in one call, in turns, and says how to go on', async () => {
+    using store = memoryStore();
+    await sessionWith(store, { thought: 'needle' });
+    for (let count = 0; count <= maxRowsPerSearch; count += 50_000) longSession(store, 50_000);
+    let turns = 0;
+    const other = setInterval(() => (turns += 1), 0);
 
-      const first = await search(store, 'needle');
-      clearInterval(other);
-      const second = await search(store, 'needle', { cursor: first.next_cursor });
+    const first = await search(store, 'needle');
+    clearInterval(other);
+    const second = await search(store, 'needle', { cursor: first.next_cursor });
 
-      expect(first).toMatchObject({ found: [], truncated: true });
-      expect(second.found).toHaveLength(1);
-      expect(second).not.toHaveProperty('truncated');
-      expect(turns).toBeGreaterThan(20);
-    },
-  );
+    expect(first).toMatchObject({ found: [], truncated: true });
+    expect(second.found).toHaveLength(1);
+    expect(second).not.toHaveProperty('truncated');
+    expect(turns).toBeGreaterThan(20);
+  });
 
   test('stops when the caller is gone', async () => {
     using store = memoryStore();

@@ -51,7 +51,7 @@ async function imported(store: Store, parts: readonly string[]): Promise<string>
 }
 
 describe('json', () => {
-  test('comes back exactly as it went, in one part or in many', { timeout: 30_000 }, async () => {
+  test('comes back exactly as it went, in one part or in many', async () => {
     await fc.assert(
       fc.asyncProperty(
         thoughts,
