@@ -13,9 +13,10 @@ const tickMs = 20;
 const heldMs = 50;
 /**
  * A tick costs a fifth of a millisecond of the processor, which is most of what an idle process uses. So a process that has done
- * hardly anything for so long rests: it is looked at so seldom, until there is work again.
+ * hardly anything for so long rests: it is looked at so seldom, until there is work again. Health asks twice a second, so a long
+ * time would leave no rest.
  */
-const busyForMs = 1_000;
+const busyForMs = 100;
 const restMs = 500;
 
 /**
