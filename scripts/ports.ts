@@ -17,6 +17,7 @@ export async function isFree(port: number): Promise<boolean> {
  * other one that asks gets it, nor one that shares a port with it.
  */
 export async function freePortOffset(): Promise<number> {
+  offsets ??= offsetsApart();
   for (;;) {
     const offset = offsets[Math.floor(Math.random() * offsets.length)] as number;
     // Asked for only by the process whose offset it is: to look whether a port is free is to take it for a moment.
@@ -27,7 +28,8 @@ export async function freePortOffset(): Promise<number> {
   }
 }
 
-const offsets = offsetsApart();
+/** Found when it is first asked for: most who import this file want to know of a port alone. */
+let offsets: readonly number[] | undefined;
 
 /** No two of them give two processes the same port. */
 function offsetsApart(): readonly number[] {
