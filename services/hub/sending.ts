@@ -190,12 +190,14 @@ export function openSending(mesh: Mesh, agents: Agents) {
 
   async function put(drafts: readonly { draft: Draft; owner: string }[], traceparent: string | undefined) {
     await engine.current();
-    const bodies: Body[] = [];
+    const texts: string[] = [];
     for (const { draft } of drafts) {
-      const json = await bodyText(draft.body); // oxlint-disable-line no-await-in-loop -- long ones one after the other
-      if (isLong(json)) await nextTurn(); // oxlint-disable-line no-await-in-loop
-      bodies.push({ json, packed: await packing.pack(json) }); // oxlint-disable-line no-await-in-loop
+      texts.push(await bodyText(draft.body)); // oxlint-disable-line no-await-in-loop -- long ones one after the other
+      if (isLong(texts.at(-1) ?? '')) await nextTurn(); // oxlint-disable-line no-await-in-loop
     }
+    const bodies = await Promise.all(
+      texts.map(async (json): Promise<Body> => ({ json, packed: await packing.pack(json) })),
+    );
     const all: Ready[] = [];
     let receivers = 0;
     for (const [at, { draft, owner }] of drafts.entries()) {
