@@ -90,7 +90,7 @@ export default defineService({
       .string()
       .optional()
       .describe(
-        'A PostgreSQL 14 or newer that keeps the ledger, for several orchestrators that share their tasks: postgresql://user:password@host:5432/database, with sslmode=verify-full for TLS. Without it the ledger is a file of this orchestrator.',
+        'A PostgreSQL (tried with 18) that keeps the ledger, for several orchestrators that share their tasks: postgresql://user:password@host:5432/database, with sslmode=verify-full for TLS. Without it the ledger is a file of this orchestrator.',
       ),
     FLOTILLA_ORCHESTRATOR_DATABASE_SCHEMA: z
       .string()
