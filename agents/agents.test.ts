@@ -13,9 +13,7 @@ import { freePortOffset } from '../scripts/ports.ts';
 import { loadService } from '../scripts/load.ts';
 import { serveBehind, type Fronted } from '../tests/support/fronted.ts';
 import { serve, temporaryFolder, type Served } from '../tests/support/serve.ts';
-
-// oxlint-disable-next-line typescript/no-explicit-any -- read field by field
-type Json = any;
+import { callTool, type Json } from './agents.fixture.ts';
 
 const stack = new AsyncDisposableStack();
 let fleet: Fronted;
@@ -27,17 +25,8 @@ async function agent(name: string, more: Readonly<Record<string, string>> = {}):
   return serve(await loadService(name), { ...settings, ...more });
 }
 
-/** @throws Error with what the gateway says. */
-async function call(tool: string, args: object, token = fleet.gateway.token): Promise<Json> {
-  const answer = await fetch(`${fleet.gateway.url}/api/v1/tools/${tool}`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-    body: JSON.stringify(args),
-  });
-  const { data, errors } = (await answer.json()) as Json;
-  if (errors.length > 0) throw new Error(JSON.stringify(errors));
-  return data;
-}
+const call = async (tool: string, args: object, token = fleet.gateway.token): Promise<Json> =>
+  callTool({ url: fleet.gateway.url, token }, tool, args);
 
 const healthOf = async ({ url }: Served): Promise<Json> => (await fetch(`${url}/health`)).json();
 

@@ -1,5 +1,4 @@
 /** Agents at tasks on a real repository, before a real gateway with real services behind it, in this process. */
-import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, realpathSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,26 +11,15 @@ import { loadService } from '../scripts/load.ts';
 import { freePortOffset } from '../scripts/ports.ts';
 import { serveBehind, type Fronted } from '../tests/support/fronted.ts';
 import { serve, temporaryFolder } from '../tests/support/serve.ts';
-
-// oxlint-disable-next-line typescript/no-explicit-any -- read field by field
-type Json = any;
+import { callTool, plainGit, type Json } from './agents.fixture.ts';
 
 const stack = new AsyncDisposableStack();
 const root = realpathSync(stack.use(temporaryFolder()).path);
 const shop = join(root, 'shop');
 let fleet: Fronted;
 
-/** @throws Error with what the gateway says. */
-async function call(tool: string, args: object, token = fleet.gateway.token): Promise<Json> {
-  const answer = await fetch(`${fleet.gateway.url}/api/v1/tools/${tool}`, {
-    method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-    body: JSON.stringify(args),
-  });
-  const { data, errors } = (await answer.json()) as Json;
-  if (errors.length > 0) throw new Error(JSON.stringify(errors));
-  return data;
-}
+const call = async (tool: string, args: object, token = fleet.gateway.token): Promise<Json> =>
+  callTool({ url: fleet.gateway.url, token }, tool, args);
 
 const taskOf = async (id: string): Promise<Json> => (await call('get_task', { task_id: id })).task;
 
@@ -51,14 +39,7 @@ async function until(id: string, isSo: (task: Json) => boolean): Promise<Json> {
   }
 }
 
-/** As a person at a terminal. */
-const plainGit = (...args: string[]) =>
-  execFileSync('git', ['-c', 'user.name=Bob', '-c', 'user.email=bob@example.com', ...args], {
-    cwd: shop,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], HOME: '/nonexistent', GIT_CONFIG_NOSYSTEM: '1' },
-  }).trimEnd();
+const gitInShop = (...args: string[]) => plainGit(shop, ...args);
 
 const writing = (content: string) => [
   { tool: 'write_file', arguments: { path: '{{place.path}}/price.txt', content } },
@@ -67,9 +48,9 @@ const writing = (content: string) => [
 beforeAll(async () => {
   mkdirSync(shop);
   writeFileSync(join(shop, 'price.txt'), 'one\n');
-  plainGit('init', '--quiet', '--initial-branch=main');
-  plainGit('add', '--all');
-  plainGit('commit', '--quiet', '--message=first');
+  gitInShop('init', '--quiet', '--initial-branch=main');
+  gitInShop('add', '--all');
+  gitInShop('commit', '--quiet', '--message=first');
   const settings = {
     FLOTILLA_PORT_OFFSET: String(await freePortOffset()),
     FLOTILLA_ROOTS: root,
@@ -128,7 +109,7 @@ test('who may not change the repository cannot have a branch made in it', async 
 
   expect(status).toBe('failed');
   expect(reason).toMatch(/The token weak, .* lacks the scope git:destroy/);
-  expect(plainGit('branch', '--list', git.branch)).toBe('');
+  expect(gitInShop('branch', '--list', git.branch)).toBe('');
 });
 
 test('what the steps write becomes a commit that is merged, and mended where it conflicts; what needs it waits so long', async () => {
@@ -142,9 +123,9 @@ test('what the steps write becomes a commit that is merged, and mended where it 
   const [foreign = ''] = await make([{ ...inShop, requires: ['ada'], repository: auto }], weak);
   await call('register_worker', { worker: 'ada', capabilities: ['ada'] });
   const { tasks } = await call('claim_tasks', { worker: 'ada' });
-  plainGit('branch', tasks[0].git.branch);
-  plainGit('worktree', 'add', '--quiet', join(root, 'ada'), tasks[0].git.branch);
-  plainGit('-C', join(root, 'ada'), 'commit', '--quiet', '--allow-empty', '--message=foreign');
+  gitInShop('branch', tasks[0].git.branch);
+  gitInShop('worktree', 'add', '--quiet', join(root, 'ada'), tasks[0].git.branch);
+  gitInShop('-C', join(root, 'ada'), 'commit', '--quiet', '--allow-empty', '--message=foreign');
   await call('complete_task', { task_id: foreign, fence: tasks[0].lease.fence });
 
   // As long as something is not committed, nothing is merged into it.
@@ -166,7 +147,7 @@ test('what the steps write becomes a commit that is merged, and mended where it 
     },
   ]);
   const waiting = await until(id, (task) => task.waiting_for === 'merge');
-  plainGit('commit', '--quiet', '--all', '--message=Another change');
+  gitInShop('commit', '--quiet', '--all', '--message=Another change');
   const asked = await until(id, (task) => task.waiting_for === 'input');
   const place = waiting.git.worktree;
   await call('answer_question', {
@@ -180,14 +161,17 @@ test('what the steps write becomes a commit that is merged, and mended where it 
   const { result } = await until(next, ({ status }) => status === 'completed');
 
   expect(waiting.result).toMatchObject({ by: 'agent-backend', steps: 1, branch: waiting.git.branch });
-  expect(plainGit('show', '--no-patch', '--format=%an%n%B', waiting.result.commit)).toBe(
+  expect(gitInShop('show', '--no-patch', '--format=%an%n%B', waiting.result.commit)).toBe(
     `agent-backend\nRaise the price\n\nTask-Id: ${id}\nRefs: #7`,
   );
   expect(asked.question.question).toMatch(/cannot be merged\. .*conflicts with main in price\.txt/);
   expect(asked.question.question).toContain(place);
-  expect(git.merged).toMatchObject({ commit: plainGit('rev-parse', 'main'), merged_by: 'agent-integration' });
+  expect(git.merged).toMatchObject({
+    commit: gitInShop('rev-parse', 'main'),
+    merged_by: 'agent-integration',
+  });
   expect(result.saved.price.content).toBe('two, and not committed\n');
   expect(existsSync(place)).toBe(true);
-  expect(plainGit('status', '--porcelain')).toBe('');
+  expect(gitInShop('status', '--porcelain')).toBe('');
   expect((await taskOf(foreign)).waiting_for).toBe('merge');
 });

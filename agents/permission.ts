@@ -66,8 +66,8 @@ export async function requireMay(
     throw forbidden(
       `The token ${wantedBy}, for which ${tool} would be called, lacks the scope ${service}:${effect}. Make the task with a token that has it.`,
     );
-  const isCore = false;
-  if (!mayUse(token, { service, names: [tool], isCore }))
+  // Which tools are core is not told here, so a token with that choice is refused.
+  if (!mayUse(token, { service, names: [tool], isCore: false }))
     throw forbidden(
       `The token ${wantedBy}, for which ${tool} would be called, has a choice of tools that does not name it. Make the task with a token that does.`,
     );

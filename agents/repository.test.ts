@@ -1,5 +1,4 @@
 /** Tasks on real repositories, through a real gateway, git service and orchestrator. */
-import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -10,6 +9,7 @@ import orchestrator from '../services/orchestrator/service.ts';
 import { serveBehind, type Fronted } from '../tests/support/fronted.ts';
 import { callTool } from '../tests/support/rpc.ts';
 import { temporaryFolder } from '../tests/support/serve.ts';
+import { plainGit } from './agents.fixture.ts';
 import {
   commit,
   mergeOrReport,
@@ -38,23 +38,6 @@ const call: CallTool = async (tool, args) => {
   if (error || told.isError) throw new Error(`${tool}: ${error?.message ?? told.content?.[0]?.text}`);
   return told.structuredContent as Readonly<Record<string, unknown>>;
 };
-
-/** As a person at a terminal. */
-const plainGit = (folder: string, ...args: string[]) =>
-  execFileSync('git', args, {
-    cwd: folder,
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: {
-      PATH: process.env['PATH'],
-      HOME: '/nonexistent',
-      GIT_CONFIG_NOSYSTEM: '1',
-      GIT_AUTHOR_NAME: 'Bob',
-      GIT_AUTHOR_EMAIL: 'bob@example.com',
-      GIT_COMMITTER_NAME: 'Bob',
-      GIT_COMMITTER_EMAIL: 'bob@example.com',
-    },
-  }).trimEnd();
 
 let count = 0;
 /** Copied from the first: files cost less than processes. */
