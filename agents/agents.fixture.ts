@@ -1,14 +1,12 @@
 /** What the tests of agents share. */
 import { execFileSync } from 'node:child_process';
 
-import type { Served } from '../tests/support/serve.ts';
-
 // oxlint-disable-next-line typescript/no-explicit-any -- read field by field
 export type Json = any;
 
 /** As agents call tools: over REST, through the gateway. @throws Error with what the gateway says. */
 export async function callTool(
-  { url, token }: Pick<Served, 'url' | 'token'>,
+  { url, token }: { readonly url: string; readonly token: string },
   tool: string,
   args: object,
 ): Promise<Json> {
