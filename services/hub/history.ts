@@ -143,8 +143,9 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
 
   /** @throws ToolError not_found for what the caller may not see either. */
   async function visible(source: AgentName, id: string, caller: string): Promise<Stored> {
-    const stored = await engine.find(source, id);
-    if (!stored || !maySee(stored, caller))
+    const found = await engine.find(source, id);
+    const stored = found.find((one) => maySee(one, caller));
+    if (!stored)
       throw new ToolError('not_found', `There is no message ${id} of ${source}.`, {
         hint: 'Call get_message_history; messages leave it after some days.',
       });

@@ -483,10 +483,14 @@ export async function openRedis(
     },
 
     async find(source, id) {
-      const [seq = ''] = text(await call('HGET', `i:${source}`, id)).split(':');
-      if (seq === '') return undefined;
-      const [row] = rowsOf(await run('read', ['', Number(seq) - 1, '0', 1, 0]), 5).map(storedOf);
-      return row?.seq === Number(seq) ? row : undefined;
+      const lines = text(await call('HGET', `i:${source}`, id));
+      const found: Stored[] = [];
+      for (const seq of lines.split('\n').map((line) => Number.parseInt(line, 10))) {
+        if (Number.isNaN(seq)) continue;
+        const [row] = rowsOf(await run('read', ['', seq - 1, '0', 1, 0]), 5).map(storedOf); // oxlint-disable-line no-await-in-loop -- one, nearly always
+        if (row?.seq === seq) found.push(row);
+      }
+      return found;
     },
 
     placeAt: async (timeMs) => number(await run('place-at', [whole(timeMs)])),

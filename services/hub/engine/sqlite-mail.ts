@@ -25,6 +25,7 @@ import {
   type Settlement,
   type Swept,
 } from './engine.ts';
+import { openLanes, urgencies } from './sqlite-lanes.ts';
 
 const states = { pending: 0, leased: 1, acknowledged: 2, dead: 3 } as const;
 
@@ -115,25 +116,21 @@ export function openMail(
     `INSERT INTO message (source, id, digest, owner, readers, receivers, correlation, time, envelope, encoding, size, body)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
-  const findMessage = prepare<MessageRow>(`SELECT ${columns} FROM message WHERE source = ? AND id = ?`);
+  const findMessages = prepare<MessageRow>(
+    `SELECT ${columns} FROM message WHERE source = ? AND id = ? ORDER BY seq DESC`,
+  );
   const findDigest = prepare<{ seq: number; digest: string }>(
-    'SELECT seq, digest FROM message WHERE source = ? AND id = ?',
+    'SELECT seq, digest FROM message WHERE source = ? AND id = ? AND owner = ?',
   );
   const messageAt = prepare<MessageRow>(`SELECT ${columns} FROM message WHERE seq = ?`);
   const insertDelivery = prepare('INSERT INTO delivery VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, ?, 0, ?)');
   const waiting = prepare<{ waiting: number }>('SELECT waiting FROM mailbox WHERE agent = ?');
   const keeps = prepare<Quota>('SELECT items, bytes FROM kept WHERE owner = ?');
   const oldestPending = prepare<DeliveryRow>(
-    'SELECT * FROM delivery WHERE agent = ? AND state = 0 ORDER BY urgency, seq LIMIT ?',
+    'SELECT * FROM delivery WHERE agent = ? AND state = 0 AND urgency = ? ORDER BY seq LIMIT ?',
   );
   const sizeAt = prepare<{ size: number }>('SELECT size FROM message WHERE seq = ?');
 
-  const leaseOrdered = prepare<DeliveryRow>(
-    `SELECT * FROM delivery AS d WHERE agent = :agent AND state = 0 AND due <= :now AND expires > :now
-       AND NOT EXISTS (SELECT 1 FROM delivery AS b WHERE b.due > 0 AND b.agent = d.agent AND b.source = d.source
-                         AND b.urgency = d.urgency AND b.seq < d.seq)
-     ORDER BY urgency DESC, seq LIMIT :most`,
-  );
   const leaseAny = prepare<DeliveryRow>(
     `SELECT * FROM delivery WHERE agent = :agent AND state = 0 AND due <= :now AND expires > :now
      ORDER BY urgency DESC, seq LIMIT :most`,
@@ -222,10 +219,16 @@ export function openMail(
   const tally = prepare<{ value: number }>('SELECT value FROM tally WHERE name = ?');
   const addToTally = prepare('UPDATE tally SET value = value + ? WHERE name = ?');
 
+  const leave = prepare(
+    'INSERT INTO departure VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at',
+  );
+  const leftAt = prepare<{ at: number }>('SELECT at FROM departure WHERE agent = ?');
+
   const dueEarlier = prepare('UPDATE delivery SET due = max(1, due - ?) WHERE due > 0');
   const expireEarlier = prepare('UPDATE delivery SET expires = expires - ? WHERE state < 2');
 
   const inMailbox = (agent: AgentName) => waiting.get(agent)?.waiting ?? 0;
+  const lanes = openLanes<DeliveryRow>(database, inMailbox);
 
   /** What a change has to tell others when it is on disk. */
   async function change<Value>(work: (wake: (agent: AgentName) => void) => Value): Promise<Value> {
@@ -247,9 +250,13 @@ export function openMail(
 
   /** @returns how many had to go. */
   function dropOldest({ agent }: Mailbox, count: number, nowMs: number): number {
-    const rows = oldestPending.all(agent, count);
-    for (const row of rows) die(row, 'dropped to make room', nowMs);
-    return rows.length;
+    let dropped = 0;
+    for (const urgent of urgencies.toReversed()) {
+      const rows = oldestPending.all(agent, urgent, count - dropped);
+      for (const row of rows) die(row, 'dropped to make room', nowMs);
+      dropped += rows.length;
+    }
+    return dropped;
   }
 
   const isFull = ({ agent, most }: Mailbox) => inMailbox(agent) >= most;
@@ -322,7 +329,7 @@ export function openMail(
   function appendOne(outgoing: Outgoing, nowMs: number): Appended {
     const { stored, digest, mailboxes, dead: why } = outgoing;
     const { envelope, body, owner, readers, receivers } = stored;
-    const before = findDigest.get(envelope.source, envelope.id);
+    const before = findDigest.get(envelope.source, envelope.id, owner);
     if (before) {
       const outcome = before.digest === digest ? 'duplicate' : 'conflict';
       return { outcome, seq: before.seq, placed: [] };
@@ -381,7 +388,7 @@ export function openMail(
 
   function leaseNow(lease: Lease): Delivered[] {
     const { agent, most, mostBytes, untilMs, nowMs, isOrdered } = lease;
-    const rows = (isOrdered ? leaseOrdered : leaseAny).all({ agent, now: nowMs, most });
+    const rows = isOrdered ? lanes.free(lease) : leaseAny.all({ agent, now: nowMs, most });
     const delivered: Delivered[] = [];
     let bytes = 0;
     for (const row of rows) {
@@ -402,6 +409,7 @@ export function openMail(
     const row = find.get(agent, settlement.seq);
     const { attempt } = settlement;
     if (!row || attempt < 1 || attempt > row.attempts) return 'unknown';
+    if (row.state >= states.acknowledged && row.at <= (leftAt.get(agent)?.at ?? -1)) return 'unknown';
     if (row.state === states.acknowledged)
       return settlement.as === 'acknowledged' && attempt === row.attempts ? 'before' : 'late';
     if (row.state === states.dead)
@@ -570,6 +578,7 @@ export function openMail(
         // oxlint-disable-next-line no-await-in-loop -- in pieces, so that others are served between them
         const rows = await change((wake) => {
           wake(agent); // whoever waits there waits in vain
+          leave.run(agent, nowMs);
           const some = allPending.all(agent, sweepRows);
           for (const row of some) die(row, reason, nowMs);
           return some.length;
@@ -632,11 +641,7 @@ export function openMail(
           : boundedRows((isBack ? threadBackwards : threadForwards).iterate(correlationId, from, most)),
       ),
 
-    find: async (source, id) =>
-      read(() => {
-        const row = findMessage.get(source, id);
-        return row && storedOf(row);
-      }),
+    find: async (source, id) => read(() => findMessages.all(source, id).map(storedOf)),
 
     placeAt: async (timeMs) => read(() => placeAtNow(timeMs)),
     deliveries: async (seq) => read(() => deliveries.all(seq).map(deliveryOf)),
