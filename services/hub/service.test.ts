@@ -1,7 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 
 import { Directory } from './directory.ts';
-import { mostSubscriptionsPerToken } from './limits.ts';
+import { mostReservationsPerToken, mostSubscriptionsPerToken } from './limits.ts';
 import { openTrial, start, type Trial } from './hub.fixture.ts';
 
 /** Agents with their capabilities, each of the token with its own name unless another is given. */
@@ -292,6 +292,71 @@ describe('a name that another token has now', () => {
     });
   });
 
+  test('learns nothing of ids and receipts that the one before has used', async () => {
+    await using trial = await openWorker();
+    const { call } = trial;
+    await call('old', 'send_message', say('worker', 'a', 'private', { id: 'one' }));
+    await call('a', 'send_message', say('a', 'worker', 'private'));
+    const given = (await call('old', 'receive_messages', { agent: 'worker' }))['messages'];
+    await call('old', 'acknowledge_messages', { agent: 'worker', receipts: ['2.1'] });
+    expect(given).toMatchObject([{ receipt: '2.1' }]);
+    trial.clock.nowMs += 1_000;
+    await leave(trial);
+
+    for (const text of ['private', 'other'])
+      // oxlint-disable-next-line no-await-in-loop -- the same as before, then another
+      expect(
+        await call('new', 'send_message', say('worker', 'b', text, { id: text === 'private' ? 'one' : 'two' })),
+      ).toMatchObject({ outcome: 'sent' });
+    expect(await call('new', 'get_message', { from: 'worker', id: 'one' })).toMatchObject({
+      text: '{"data":"private"}',
+    });
+    expect(await call('a', 'get_receipts', { from: 'worker', id: 'one' })).toMatchObject({ seq: 1 });
+    expect(await call('b', 'get_receipts', { from: 'worker', id: 'one' })).toMatchObject({ seq: 4 });
+    expect(
+      await call('new', 'acknowledge_messages', { agent: 'worker', receipts: ['2.1', '3.1', '999.1'] }),
+    ).toMatchObject({ acknowledged: 0, late: [], unknown: ['2.1', '3.1', '999.1'] });
+  });
+
+  test('has nothing of what the one before had when the hub ended in the middle', async () => {
+    await using trial = await openWorker();
+    const { call, engine } = trial;
+    await call('old', 'subscribe_topic', { agent: 'worker', topic: 'news' });
+    await call('old', 'reserve_names', { agent: 'worker', names: ['file:x'] });
+    // The hub is killed while the agent leaves.
+    await engine.remove('agent', 'worker', 'old');
+    await call('new', 'register_agent', { name: 'worker' });
+
+    expect(await call('a', 'send_message', { from: 'a', topic: 'news', body: {} })).toMatchObject({
+      outcome: 'kept',
+    });
+    expect(await call('new', 'list_reservations', {})).toEqual({ reservations: [] });
+    await call('new', 'subscribe_topic', { agent: 'worker', topic: 'news' });
+    expect(await call('a', 'send_message', { from: 'a', topic: 'news', body: {} })).toMatchObject({
+      outcome: 'sent',
+    });
+    expect(await call('new', 'unsubscribe_topic', { agent: 'worker', topic: 'news' })).toEqual({ ended: true });
+  });
+
+  test('keeps what it gets while the one before is still leaving', async () => {
+    await using trial = await openWorker();
+    const { call } = trial;
+    for (const topic of ['t.a', 't.b', 't.c'])
+      await call('old', 'subscribe_topic', { agent: 'worker', topic }); // oxlint-disable-line no-await-in-loop -- one after the other
+    const leaving = call('old', 'unregister_agent', { name: 'worker' });
+    await vi.waitUntil(async () => call('new', 'register_agent', { name: 'worker' }).catch(() => false), {
+      interval: 0,
+    });
+    await call('a', 'send_message', say('a', 'worker', 'for the new one'));
+    await call('new', 'reserve_names', { agent: 'worker', names: ['file:x'] });
+    await leaving;
+
+    expect(bodiesOf(await call('new', 'receive_messages', { agent: 'worker' }))).toEqual([
+      { data: 'for the new one' },
+    ]);
+    expect((await call('new', 'list_reservations', {}))['reservations']).toHaveLength(1);
+  });
+
   test('reads nothing that was shared with it before', async () => {
     await using trial = await openWorker();
     const plan = { agent: 'a', key: 'plan', value: {}, access: 'confidential', readers: ['worker'] };
@@ -426,6 +491,72 @@ describe('messages', () => {
     expect(await trial.call('a', 'send_message', { from: 'a', body: {} })).toMatchObject({
       delivered_to: ['lead'],
     });
+
+    // Nobody has the names yet: they are for agents of the rule's own token.
+    const later = { name: 'to-lead', route_to: { agents: ['later', 'mine'] } };
+    await trial.call('a', 'set_routing_rule', later);
+    await trial.call('thief', 'register_agent', { name: 'later' });
+    await trial.call('a', 'register_agent', { name: 'mine' });
+    expect(await trial.call('a', 'send_message', { from: 'a', body: {} })).toMatchObject({
+      delivered_to: ['mine'],
+    });
+  });
+
+  test('are said to a topic of the hub by the hub alone', async () => {
+    await using trial = await withAgents({ a: [], watcher: [] });
+    await trial.call('watcher', 'subscribe_topic', { agent: 'watcher', topic: '**' });
+    for (const topic of ['hub.agents', 'hub.dead_letters', 'system.alert'])
+      // oxlint-disable-next-line no-await-in-loop -- three
+      await expect(
+        trial.call('a', 'send_message', { from: 'a', topic, type: 'system_status', body: { event: 'alert' } }),
+      ).rejects.toMatchObject({ code: 'forbidden', message: expect.stringContaining(topic) });
+    expect(await receive(trial, 'watcher')).toEqual({ messages: [] });
+  });
+
+  test('lose no key of their body: one that would be lost is refused', async () => {
+    await using trial = await withAgents({ a: [] });
+    const value = JSON.parse('{"__proto__":{"x":1},"y":1}') as object;
+    for (const [tool, args] of [
+      ['send_message', { from: 'a', to: ['a'], body: value }],
+      ['share_context', { agent: 'a', key: 'k', value }],
+      ['register_agent', { name: 'a', card: value }],
+    ] as const)
+      // oxlint-disable-next-line no-await-in-loop -- three
+      await expect(trial.call('a', tool, args)).rejects.toMatchObject({
+        code: 'invalid_input',
+        message: expect.stringContaining('__proto__'),
+      });
+    await trial.call('a', 'send_message', { from: 'a', to: ['a'], body: { inner: value } });
+    expect(JSON.stringify(bodiesOf(await receive(trial, 'a')))).toBe(`[{"inner":${JSON.stringify(value)}}]`);
+  });
+
+  test('to topics with very many slow subscriptions leave others their turn', async () => {
+    await using trial = await withAgents({ a: [], slow: [] });
+    const type = 'a'.repeat(200);
+    await trial.call('a', 'register_message_type', { name: type, schema: { type: 'object' } });
+    const value = { agent: 'slow', types: Array<string>(20).fill(`*${'a'.repeat(99)}b`) };
+    for (let count = 0; count < 2_000; count += 1)
+      trial.hub.mesh.directory.apply({
+        put: {
+          kind: 'subscription',
+          key: `slow:${count}`,
+          owner: 'slow',
+          version: 1,
+          value: { ...value, topic: count % 2 === 0 ? 'news' : `*${count}*` },
+          changedAtMs: start,
+          expiresAtMs: undefined,
+        },
+      });
+    const done: string[] = [];
+    const slow = trial
+      .call('a', 'send_message', { from: 'a', topic: 'news', type, body: {} })
+      .then(() => done.push('slow'));
+    for (let times = 0; times < 3; times += 1) {
+      await trial.call('slow', 'send_heartbeat', { agent: 'slow' }); // oxlint-disable-line no-await-in-loop -- one after the other
+      done.push('quick');
+    }
+    await slow;
+    expect(done).toEqual(['quick', 'quick', 'quick', 'slow']);
   });
 
   test('without an address follow the rules of their own token, or of one that may rule for all', async () => {
@@ -456,6 +587,15 @@ describe('messages', () => {
       code: 'conflict',
     });
     expect(await trial.call('a', 'delete_routing_rule', { name: 'all' })).toEqual({ deleted: false });
+  });
+
+  test('that nobody gets count for their sender, with what it is told of them', async () => {
+    await using trial = await withAgents({ a: [] });
+    const items = () => trial.hub.kept().holdings.map(({ owner, items: count }) => [owner, count]);
+    const before = items();
+    await trial.call('a', 'send_message', { from: 'a', to: ['nobody'], body: {} });
+    expect(before).toEqual([['a', 1]]);
+    expect(items()).toEqual([['a', 3]]);
   });
 
   test('that nobody gets are dead letters, and their sender is told, once', async () => {
@@ -729,6 +869,11 @@ describe('receiving', () => {
       full: 0,
       not_found: 1,
     });
+    // Its receiver may not let others have it as if its sender had meant them.
+    expect(await trial.call('b', 'resend_dead_letters', { dead_letters: dead, to: 'c' })).toMatchObject({
+      sent: 0,
+      not_found: 1,
+    });
     expect(await trial.call('a', 'resend_dead_letters', { dead_letters: dead, to: 'c' })).toEqual({
       sent: 1,
       full: 0,
@@ -737,16 +882,37 @@ describe('receiving', () => {
     expect(bodiesOf(await receive(trial, 'c'))).toEqual([{ data: 1 }]);
   });
 
+  test('of the hub itself is sent on to nobody else', async () => {
+    await using trial = await withAgents({ a: [], b: [] });
+    await trial.call('a', 'send_message', { from: 'a', to: ['nobody'], body: {} });
+    const { messages } = await receive(trial, 'a');
+    const [{ seq, receipt, from }] = messages;
+    expect(from).toBe('hub');
+    await trial.call('a', 'reject_messages', { agent: 'a', messages: [{ receipt, reason: 'x', give_up: true }] });
+    const dead = { dead_letters: [{ seq, agent: 'a' }] };
+    expect(await trial.call('a', 'resend_dead_letters', { ...dead, to: 'b' })).toMatchObject({ not_found: 1 });
+    expect(await trial.call('a', 'resend_dead_letters', dead)).toMatchObject({ sent: 1 });
+  });
+
   test('gives nothing that has expired, and tells those who watch dead letters', async () => {
-    await using trial = await withAgents({ a: [], b: [], watcher: [] });
-    await trial.call('watcher', 'subscribe_topic', { agent: 'watcher', topic: 'hub.dead_letters' });
+    await using trial = await withAgents({ a: [], b: [], stranger: [] });
+    await trial.call('a', 'register_agent', { name: 'watcher' });
+    await trial.call('operator', 'register_agent', { name: 'overseer' });
+    for (const [token, agent] of [['a', 'watcher'], ['b', 'b'], ['stranger', 'stranger'], ['operator', 'overseer']] as const)
+      await trial.call(token, 'subscribe_topic', { agent, topic: 'hub.dead_letters' }); // oxlint-disable-line no-await-in-loop -- one after the other
     await trial.call('a', 'send_message', say('a', 'b', 1, { ttl_seconds: 10, id: 'short' }));
     trial.clock.nowMs += 10_000;
     await trial.hub.tending.tend();
-    expect(await receive(trial, 'b')).toEqual({ messages: [] });
-    expect(bodiesOf(await receive(trial, 'watcher'))).toMatchObject([
-      { event: 'dead_letter', id: 'short', reason: 'expired' },
-    ]);
+    const told = { event: 'dead_letter', id: 'short', reason: 'expired' };
+    for (const [token, agent] of [['a', 'watcher'], ['b', 'b'], ['operator', 'overseer']] as const)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(bodiesOf(await trial.call(token, 'receive_messages', { agent }))).toMatchObject([told]);
+    // Others learn nothing of what is between two tokens.
+    expect(await receive(trial, 'stranger')).toEqual({ messages: [] });
+    const told2 = async (token: string) =>
+      bodiesOf(await trial.call(token, 'get_message_history', { topic: 'hub.dead_letters' }));
+    expect(await told2('stranger')).toEqual([]);
+    expect(await told2('b')).toMatchObject([told]);
     expect(await trial.call('b', 'delete_dead_letters', { dead_letters: [{ seq: 1, agent: 'b' }] })).toEqual({
       deleted: 1,
     });
@@ -851,6 +1017,18 @@ describe('what agents share', () => {
     });
     trial.clock.nowMs += 900_000;
     expect(await trial.call('b', 'list_reservations', {})).toEqual({ reservations: [] });
+  });
+
+  test('a reservation is made anew also by who has as many as it may have', async () => {
+    await using trial = await withAgents({ a: [] });
+    const names = Array.from({ length: mostReservationsPerToken }, (_, at) => `ticket:${at}`);
+    for (let from = 0; from < names.length; from += 100)
+      await trial.call('a', 'reserve_names', { agent: 'a', names: names.slice(from, from + 100) }); // oxlint-disable-line no-await-in-loop -- one after the other
+    const again = await trial.call('a', 'reserve_names', { agent: 'a', names: names.slice(0, 100) });
+    expect(again['reserved']).toHaveLength(100);
+    await expect(
+      trial.call('a', 'reserve_names', { agent: 'a', names: ['ticket:0', 'ticket:new'] }),
+    ).rejects.toMatchObject({ code: 'too_large' });
   });
 
   test('a context has a version, and readers', async () => {

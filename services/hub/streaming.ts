@@ -58,7 +58,7 @@ async function* mailboxEvents(
     const room = window - leased;
     if (room <= 0) {
       await mailbox.changed(call.signal);
-      agents.touch(agent, mesh.now());
+      await agents.acting(agent, call.caller, mesh.now()); // it may have left, and another token have its name
       continue;
     }
     const delivered = await receiving.receive(
@@ -68,7 +68,7 @@ async function* mailboxEvents(
     for (const one of delivered) {
       const message = await deliveredOf(one, mostBodyBytes);
       yield { id: message.receipt, event: 'message', data: message };
-      agents.touch(agent, mesh.now());
+      await agents.acting(agent, call.caller, mesh.now());
     }
     /* oxlint-enable no-await-in-loop */
   }

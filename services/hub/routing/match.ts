@@ -1,6 +1,8 @@
 /** Filters over the bodies of messages: what has to be at which place in them. Rules and subscriptions have them. */
 import { z } from 'zod';
 
+import { wholeObject } from '../objects.ts';
+
 type Primitive = string | number | boolean | null;
 type Test = (value: unknown) => boolean;
 
@@ -40,14 +42,7 @@ const path = z
 
 const wanted = z.union([primitive, conditions], { error: usage });
 
-export const filterField = z
-  // A record loses this key, and the filter would take more than is meant.
-  .unknown()
-  .meta({ type: 'object' })
-  .refine((given) => typeof given !== 'object' || given === null || !Object.hasOwn(given, '__proto__'), {
-    error: 'must have no key __proto__',
-    abort: true,
-  })
+export const filterField = wholeObject
   .pipe(z.record(path, wanted))
   .refine((given) => Object.keys(given).length <= mostPaths, `must have at most ${mostPaths} paths`)
   .refine((given) => Object.keys(given).length > 0, 'must have a path: leave it out to take everything');

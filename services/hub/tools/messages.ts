@@ -25,6 +25,7 @@ import {
   mostBodyBytes,
   mostMessagesPerCall,
 } from '../limits.ts';
+import { objectField } from '../objects.ts';
 import { jsonOf, packedBodyField, unpackedBody } from '../packing.ts';
 import { receiptOf } from '../receiving.ts';
 import { everybody } from '../routing/route.ts';
@@ -46,7 +47,7 @@ const draftField = z.object({
   type: typeNameField
     .default('notification')
     .describe('Such as request, response, notification: list_message_types.'),
-  body: z.record(z.string(), z.unknown()).optional().describe('What its type holds; text is in most.'),
+  body: objectField.optional().describe('What its type holds; text is in most.'),
   packed: packedBodyField.optional().describe('Instead of body: it, packed.'),
   priority: priorityField.optional().describe('How urgent.'),
   ttl_seconds: secondsField(longestTtlMs / 1_000, 'How long it is worth delivering.').optional(),

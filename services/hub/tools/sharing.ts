@@ -12,6 +12,7 @@ import type { Reservation } from '../engine/engine.ts';
 import { actingField, isoOf, secondsField } from '../fields.ts';
 import type { Hub } from '../hub.ts';
 import { longestReservationMs } from '../limits.ts';
+import { objectField } from '../objects.ts';
 import { reservationField } from '../routing/glob.ts';
 
 const reservationOut = z.object({
@@ -151,7 +152,7 @@ export const shareContext = defineTool({
   input: z.object({
     agent: actingField,
     key: contextKey,
-    value: z.record(z.string(), z.unknown()).describe('Any JSON object.'),
+    value: objectField.describe('Any JSON object.'),
     access: z
       .enum(accesses)
       .default('public')
