@@ -7,6 +7,7 @@ import type { Delivered, Receipt, Settled, Settlement } from './engine/engine.ts
 import type { AgentName } from './message.ts';
 import { longestDelayMs, mostWaiting, mostWaitingPerToken } from './limits.ts';
 import type { Mesh } from './mesh.ts';
+import type { Sending } from './sending.ts';
 
 export interface Wish {
   readonly agent: AgentName;
@@ -32,7 +33,11 @@ const firstRetryMs = 1_000;
 /** The longer, the more attempts there were. */
 const retryDelayMs = (attempt: number) => Math.min(firstRetryMs * 2 ** (attempt - 1), longestDelayMs);
 
-export function openReceiving({ engine, policy, failures, now, onArrival }: Mesh, agents: Agents) {
+export function openReceiving(
+  { engine, policy, failures, now, onArrival }: Mesh,
+  agents: Agents,
+  sending: Sending,
+) {
   const waiting = new Map<string, number>();
   let allWaiting = 0;
   const stopping = new AbortController();
@@ -126,6 +131,14 @@ export function openReceiving({ engine, policy, failures, now, onArrival }: Mesh
           return [{ agent, owner: caller, message: one.reason, delayedMessages: isAgain ? 1 : 0 }];
         }),
         now(),
+      );
+      const dead = settlements.filter((one, at) => outcomes[at] === 'dead' && 'reason' in one);
+      await Promise.all(
+        dead.map(async (one) => {
+          const [stored] = await engine.read({ from: one.seq - 1, backwards: false, most: 1 });
+          if (stored?.seq === one.seq && 'reason' in one)
+            await sending.announceDead({ stored, agent, reason: one.reason });
+        }),
       );
       return outcomes;
     },

@@ -308,26 +308,18 @@ export function openSending(mesh: Mesh, agents: Agents) {
     say,
     announce,
 
-    /** To those whom it concerns: its sender, its receiver, and those who may rule for all. */
-    announceDead: async (dead: Died) =>
-      dead.stored.envelope.source === hubName
-        ? undefined
-        : announce({
-            topic: topics.deadLetters,
-            audience: [
-              dead.stored.owner,
-              ...[directory.agent(dead.agent, now())?.owner ?? []].flat(),
-              ...policy.rulers,
-            ],
-            type: 'system_status',
-            correlationId: dead.stored.envelope.correlationId,
-            body: {
-              event: 'dead_letter',
-              id: dead.stored.envelope.id,
-              from: dead.stored.envelope.source,
-              agent: dead.agent,
-              reason: dead.reason,
-            },
-          }),
+    /** To those whom it concerns: its sender, for whom it counts, its receiver, and those who may rule for all. */
+    async announceDead({ agent, reason, stored: { envelope, owner } }: Died): Promise<void> {
+      if (envelope.source === hubName) return;
+      const receiver = directory.agent(agent, now())?.owner;
+      const draft = {
+        topic: topics.deadLetters,
+        audience: [owner, ...(receiver === undefined ? [] : [receiver]), ...policy.rulers],
+        type: 'system_status',
+        correlationId: envelope.correlationId,
+        body: { event: 'dead_letter', id: envelope.id, from: envelope.source, agent, reason },
+      };
+      await announce(draft, owner);
+    },
   };
 }

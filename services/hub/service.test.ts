@@ -907,12 +907,23 @@ describe('receiving', () => {
     for (const [token, agent] of [['a', 'watcher'], ['b', 'b'], ['operator', 'overseer']] as const)
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       expect(bodiesOf(await trial.call(token, 'receive_messages', { agent }))).toMatchObject([told]);
+    await trial.call('a', 'send_message', say('a', 'b', 2, { id: 'refused' }));
+    const given = await receive(trial, 'b');
+    await trial.call('b', 'reject_messages', {
+      agent: 'b',
+      messages: [{ receipt: given['messages'][0].receipt, reason: 'not mine', give_up: true }],
+    });
     // Others learn nothing of what is between two tokens.
     expect(await receive(trial, 'stranger')).toEqual({ messages: [] });
-    const told2 = async (token: string) =>
+    const inHistory = async (token: string) =>
       bodiesOf(await trial.call(token, 'get_message_history', { topic: 'hub.dead_letters' }));
-    expect(await told2('stranger')).toEqual([]);
-    expect(await told2('b')).toMatchObject([told]);
+    expect(await inHistory('stranger')).toEqual([]);
+    for (const token of ['a', 'b', 'operator'])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(await inHistory(token)).toMatchObject([
+        { id: 'refused', from: 'a', agent: 'b', reason: 'not mine' },
+        told,
+      ]);
     expect(await trial.call('b', 'delete_dead_letters', { dead_letters: [{ seq: 1, agent: 'b' }] })).toEqual({
       deleted: 1,
     });
