@@ -4,9 +4,11 @@
  */
 import { z } from 'zod';
 
+import { isDeeper } from '#runtime/depth.ts';
 import { storedText } from '#runtime/fields.ts';
 
 import { objectField } from './objects.ts';
+import { deepestBody } from './limits.ts';
 import { urgency, type Entry, type EntryChange, type Mailbox } from './engine/engine.ts';
 import { priorities, type AgentName, type Envelope } from './message.ts';
 import {
@@ -43,6 +45,10 @@ export const agentValue = z.object({
     .default([])
     .describe('What it can be asked to do, such as review or typescript.'),
   card: objectField
+    .refine(
+      (card) => !isDeeper(card, deepestBody),
+      `must have no lists and objects that lie in each other more than ${deepestBody} times`,
+    )
     .refine(
       (card) => Buffer.byteLength(JSON.stringify(card)) <= mostCardBytes,
       'must be at most 16 KB of JSON',

@@ -8,6 +8,8 @@ export const megabyte = 1_048_576;
 
 /** Of JSON; what a message may hold. */
 export const mostBodyBytes = 10 * megabyte;
+/** Lists and objects in each other. */
+export const deepestBody = 100;
 /** A request may hold a message whose text is escaped in part, or many messages. */
 export const mostRequestBytes = 24 * megabyte;
 export const mostMessagesPerCall = 100;

@@ -15,9 +15,10 @@ import {
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
+import { isDeeper } from '#runtime/depth.ts';
 import { isTooComplex, mostOfCalls } from '#runtime/wire/complexity.ts';
 
-import { mostBodyBytes } from './limits.ts';
+import { deepestBody, mostBodyBytes } from './limits.ts';
 import type { Packed } from './message.ts';
 
 /** Shorter ones are hardly made shorter. */
@@ -63,19 +64,29 @@ export function packingOf(level: number) {
 /** Whether to walk through it once more holds the loop for long: each walk is a turn of its own then. */
 export const isLong = (json: string): boolean => json.length > mostAtOnceBytes;
 
-/** @throws ToolError invalid_input for text that could not be given back. */
+/** @throws ToolError invalid_input for what could not be given back. */
 export async function bodyText(value: unknown): Promise<string> {
+  requireFlat(value);
   const text = JSON.stringify(value);
   if (isLong(text)) await setImmediate();
   requireWhole(text);
   return text;
 }
 
-/** @throws ToolError invalid_input for text that could not be given back. */
+/** @throws ToolError invalid_input for what could not be given back. */
 export function jsonText(value: unknown): string {
+  requireFlat(value);
   const text = JSON.stringify(value);
   requireWhole(text);
   return text;
+}
+
+/** Whoever is given what is nested deeper may fail at it, and with it at all that comes beside it. */
+function requireFlat(value: unknown): void {
+  if (isDeeper(value, deepestBody))
+    throw new ToolError('invalid_input', `It has lists and objects that lie in each other more than ${deepestBody} times.`, {
+      hint: 'Send it flatter, or as a text.',
+    });
 }
 
 function requireWhole(text: string): void {

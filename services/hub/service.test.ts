@@ -516,6 +516,17 @@ describe('messages', () => {
   test('lose no key of their body: one that would be lost is refused', async () => {
     await using trial = await withAgents({ a: [] });
     const value = JSON.parse('{"__proto__":{"x":1},"y":1}') as object;
+    let deep: object = {};
+    for (let times = 0; times < 101; times += 1) deep = { deep };
+    for (const [tool, args] of [
+      ['share_context', { agent: 'a', key: 'k', value: deep }],
+      ['register_agent', { name: 'a', card: deep }],
+    ] as const)
+      // oxlint-disable-next-line no-await-in-loop -- two
+      await expect(trial.call('a', tool, args)).rejects.toMatchObject({
+        code: 'invalid_input',
+        message: expect.stringContaining('more than 100 times'),
+      });
     for (const [tool, args] of [
       ['send_message', { from: 'a', to: ['a'], body: value }],
       ['share_context', { agent: 'a', key: 'k', value }],
