@@ -696,6 +696,22 @@ describe('messages', () => {
     expect(await trial.call('a', 'send_messages', { messages })).toMatchObject({ sent: 99 });
   });
 
+  test('to a topic reach those who listen, however many agents a token has there', async () => {
+    await using trial = await withAgents({ a: [], b: [] });
+    await trial.call('b', 'subscribe_topic', { agent: 'b', topic: '**' });
+    const entry = { owner: 'crowd', version: 1, changedAtMs: start, expiresAtMs: undefined };
+    for (let at = 0; at < 10_000; at += 1) {
+      const [agent, key] = [`crowd-${at}`, `crowd-${at}:all`];
+      const value = { agent, topic: '**' };
+      trial.hub.mesh.directory.apply({ put: { ...entry, kind: 'agent', key: agent, value: {} } });
+      trial.hub.mesh.directory.apply({ put: { ...entry, kind: 'subscription', key, value } });
+    }
+    expect(await trial.call('a', 'send_message', { from: 'a', topic: 'news', body: {} })).toMatchObject({
+      outcome: 'sent',
+    });
+    expect((await receive(trial, 'b'))['messages']).toMatchObject([{ topic: 'news' }]);
+  });
+
   test('that died together in many mailboxes are listed page after page', async () => {
     await using trial = await withAgents({ a: [], b: [], c: [], d: [] });
     await trial.call('a', 'send_message', { from: 'a', to: ['b', 'c', 'd'], body: {}, ttl_seconds: 1 });
