@@ -59,6 +59,17 @@ function filterOf({ topic, type, agent, fromMs, toMs }: Query, caller: string) {
   };
 }
 
+/** Who has sent it may send it to anybody. Who has got it may not let others have it from its sender, who never meant them. */
+const maySendTo = (
+  receiver: Agent,
+  one: Receiver,
+  { owner, envelope }: Omit<Stored, 'body'>,
+  caller: string,
+) =>
+  receiver.key === one.agent ||
+  receiver.owner === caller ||
+  (owner === caller && envelope.source !== hubName);
+
 /** Reads a page when it is the caller's turn: who reads everything many times at once keeps nobody waiting for all of it. */
 async function inTurnOf<Value>(caller: string, read: () => Promise<Value>): Promise<Value> {
   return new Promise((done) => {
@@ -118,12 +129,6 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
 
   const mayHandle = (agent: AgentName, stored: Omit<Stored, 'body'>, caller: string) =>
     stored.owner === caller || isReceiver(agent, stored, caller);
-
-  /** Who has sent it may send it to anybody. Who has got it may not let others have it from its sender, who never meant them. */
-  const maySendTo = (receiver: Agent, one: Receiver, { owner, envelope }: Omit<Stored, 'body'>, caller: string) =>
-    receiver.key === one.agent ||
-    receiver.owner === caller ||
-    (owner === caller && envelope.source !== hubName);
 
   /** Newest first. @returns where to go on too. */
   async function deadOf(

@@ -84,9 +84,13 @@ export function jsonText(value: unknown): string {
 /** Whoever is given what is nested deeper may fail at it, and with it at all that comes beside it. */
 function requireFlat(value: unknown): void {
   if (isDeeper(value, deepestBody))
-    throw new ToolError('invalid_input', `It has lists and objects that lie in each other more than ${deepestBody} times.`, {
-      hint: 'Send it flatter, or as a text.',
-    });
+    throw new ToolError(
+      'invalid_input',
+      `It has lists and objects that lie in each other more than ${deepestBody} times.`,
+      {
+        hint: 'Send it flatter, or as a text.',
+      },
+    );
 }
 
 function requireWhole(text: string): void {

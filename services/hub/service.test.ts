@@ -294,7 +294,7 @@ describe('a name that another token has now', () => {
 
   test('learns nothing of ids and receipts that the one before has used', async () => {
     await using trial = await openWorker();
-    const { call } = trial;
+    const call = trial.call.bind(trial);
     await call('old', 'send_message', say('worker', 'a', 'private', { id: 'one' }));
     await call('a', 'send_message', say('a', 'worker', 'private'));
     const given = (await call('old', 'receive_messages', { agent: 'worker' }))['messages'];
@@ -306,7 +306,11 @@ describe('a name that another token has now', () => {
     for (const text of ['private', 'other'])
       // oxlint-disable-next-line no-await-in-loop -- the same as before, then another
       expect(
-        await call('new', 'send_message', say('worker', 'b', text, { id: text === 'private' ? 'one' : 'two' })),
+        await call(
+          'new',
+          'send_message',
+          say('worker', 'b', text, { id: text === 'private' ? 'one' : 'two' }),
+        ),
       ).toMatchObject({ outcome: 'sent' });
     expect(await call('new', 'get_message', { from: 'worker', id: 'one' })).toMatchObject({
       text: '{"data":"private"}',
@@ -320,7 +324,8 @@ describe('a name that another token has now', () => {
 
   test('has nothing of what the one before had when the hub ended in the middle', async () => {
     await using trial = await openWorker();
-    const { call, engine } = trial;
+    const call = trial.call.bind(trial);
+    const { engine } = trial;
     await call('old', 'subscribe_topic', { agent: 'worker', topic: 'news' });
     await call('old', 'reserve_names', { agent: 'worker', names: ['file:x'] });
     // The hub is killed while the agent leaves.
@@ -335,12 +340,14 @@ describe('a name that another token has now', () => {
     expect(await call('a', 'send_message', { from: 'a', topic: 'news', body: {} })).toMatchObject({
       outcome: 'sent',
     });
-    expect(await call('new', 'unsubscribe_topic', { agent: 'worker', topic: 'news' })).toEqual({ ended: true });
+    expect(await call('new', 'unsubscribe_topic', { agent: 'worker', topic: 'news' })).toEqual({
+      ended: true,
+    });
   });
 
   test('keeps what it gets while the one before is still leaving', async () => {
     await using trial = await openWorker();
-    const { call } = trial;
+    const call = trial.call.bind(trial);
     for (const topic of ['t.a', 't.b', 't.c'])
       await call('old', 'subscribe_topic', { agent: 'worker', topic }); // oxlint-disable-line no-await-in-loop -- one after the other
     const leaving = call('old', 'unregister_agent', { name: 'worker' });
@@ -508,7 +515,12 @@ describe('messages', () => {
     for (const topic of ['hub.agents', 'hub.dead_letters', 'system.alert'])
       // oxlint-disable-next-line no-await-in-loop -- three
       await expect(
-        trial.call('a', 'send_message', { from: 'a', topic, type: 'system_status', body: { event: 'alert' } }),
+        trial.call('a', 'send_message', {
+          from: 'a',
+          topic,
+          type: 'system_status',
+          body: { event: 'alert' },
+        }),
       ).rejects.toMatchObject({ code: 'forbidden', message: expect.stringContaining(topic) });
     expect(await receive(trial, 'watcher')).toEqual({ messages: [] });
   });
@@ -915,9 +927,14 @@ describe('receiving', () => {
     const { messages } = await receive(trial, 'a');
     const [{ seq, receipt, from }] = messages;
     expect(from).toBe('hub');
-    await trial.call('a', 'reject_messages', { agent: 'a', messages: [{ receipt, reason: 'x', give_up: true }] });
+    await trial.call('a', 'reject_messages', {
+      agent: 'a',
+      messages: [{ receipt, reason: 'x', give_up: true }],
+    });
     const dead = { dead_letters: [{ seq, agent: 'a' }] };
-    expect(await trial.call('a', 'resend_dead_letters', { ...dead, to: 'b' })).toMatchObject({ not_found: 1 });
+    expect(await trial.call('a', 'resend_dead_letters', { ...dead, to: 'b' })).toMatchObject({
+      not_found: 1,
+    });
     expect(await trial.call('a', 'resend_dead_letters', dead)).toMatchObject({ sent: 1 });
   });
 
@@ -925,13 +942,22 @@ describe('receiving', () => {
     await using trial = await withAgents({ a: [], b: [], stranger: [] });
     await trial.call('a', 'register_agent', { name: 'watcher' });
     await trial.call('operator', 'register_agent', { name: 'overseer' });
-    for (const [token, agent] of [['a', 'watcher'], ['b', 'b'], ['stranger', 'stranger'], ['operator', 'overseer']] as const)
+    for (const [token, agent] of [
+      ['a', 'watcher'],
+      ['b', 'b'],
+      ['stranger', 'stranger'],
+      ['operator', 'overseer'],
+    ] as const)
       await trial.call(token, 'subscribe_topic', { agent, topic: 'hub.dead_letters' }); // oxlint-disable-line no-await-in-loop -- one after the other
     await trial.call('a', 'send_message', say('a', 'b', 1, { ttl_seconds: 10, id: 'short' }));
     trial.clock.nowMs += 10_000;
     await trial.hub.tending.tend();
     const told = { event: 'dead_letter', id: 'short', reason: 'expired' };
-    for (const [token, agent] of [['a', 'watcher'], ['b', 'b'], ['operator', 'overseer']] as const)
+    for (const [token, agent] of [
+      ['a', 'watcher'],
+      ['b', 'b'],
+      ['operator', 'overseer'],
+    ] as const)
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       expect(bodiesOf(await trial.call(token, 'receive_messages', { agent }))).toMatchObject([told]);
     await trial.call('a', 'send_message', say('a', 'b', 2, { id: 'refused' }));

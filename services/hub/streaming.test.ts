@@ -105,7 +105,11 @@ test('what is nested very deep makes no answer long, and is refused in a message
     const packed = JSON.stringify(nested(depth).body);
     for (const how of [
       nested(depth),
-      { from: agent, to: [agent], packed: { encoding: 'json', data: btoa(packed), size_bytes: packed.length } },
+      {
+        from: agent,
+        to: [agent],
+        packed: { encoding: 'json', data: btoa(packed), size_bytes: packed.length },
+      },
     ])
       // oxlint-disable-next-line no-await-in-loop -- one after the other
       expect(JSON.stringify(await callTool(served, 'send_message', how))).toContain('more than 100 times');

@@ -23,16 +23,17 @@ const sendField = z.looseObject({
       taskId: line,
       parts: z
         .array(
-          z.looseObject({
-            text: line,
-            raw: z.base64().optional(),
-            url: line,
-            filename: line,
-            mediaType: line,
-            metadata: named,
-          })
-          // The SDK would keep one of them in silence.
-          .refine(hasOneContent, 'must have one of text, raw, url and data'),
+          z
+            .looseObject({
+              text: line,
+              raw: z.base64().optional(),
+              url: line,
+              filename: line,
+              mediaType: line,
+              metadata: named,
+            })
+            // The SDK would keep one of them in silence.
+            .refine(hasOneContent, 'must have one of text, raw, url and data'),
           'must be a list of objects',
         )
         .optional(),

@@ -229,7 +229,9 @@ for (const [name, open] of Object.entries(engines)) {
 
         expect(idsOf(await receive(engine, 'worker', { most: 1 }))).toEqual(['b critical 0']);
         expect(idsOf(await receive(engine, 'worker', { most: 4 }))).toEqual(rest.slice(0, 4));
-        expect(await receive(engine, 'worker', { most: 1, isOrdered: true })).toMatchObject([{ id: rest[4] }]);
+        expect(await receive(engine, 'worker', { most: 1, isOrdered: true })).toMatchObject([
+          { id: rest[4] },
+        ]);
         expect(await receive(engine)).toEqual([]);
         // One that may be tried again comes, and nothing behind it.
         await settle(engine, {
@@ -243,7 +245,12 @@ for (const [name, open] of Object.entries(engines)) {
         expect(await receive(engine)).toEqual([]);
         expect(idsOf(await receive(engine, 'worker', { nowMs: start + 1_000 }))).toEqual(['urgent high 0']);
         // More senders than are looked at one by one.
-        await send(engine, ...Array.from({ length: 250 }, (_, at) => message({ source: `s${at}` }, box('worker', { most: 5_000 }))));
+        await send(
+          engine,
+          ...Array.from({ length: 250 }, (_, at) =>
+            message({ source: `s${at}` }, box('worker', { most: 5_000 })),
+          ),
+        );
         expect(await receive(engine, 'worker', { most: 300 })).toHaveLength(250);
       });
 

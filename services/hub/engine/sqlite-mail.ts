@@ -219,9 +219,7 @@ export function openMail(
   const tally = prepare<{ value: number }>('SELECT value FROM tally WHERE name = ?');
   const addToTally = prepare('UPDATE tally SET value = value + ? WHERE name = ?');
 
-  const leave = prepare(
-    'INSERT INTO departure VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at',
-  );
+  const leave = prepare('INSERT INTO departure VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at');
   const leftAt = prepare<{ at: number }>('SELECT at FROM departure WHERE agent = ?');
 
   const dueEarlier = prepare('UPDATE delivery SET due = max(1, due - ?) WHERE due > 0');
