@@ -5,7 +5,7 @@ import type { Listened, ListenedEvent, Route } from '#runtime/service.ts';
 
 import { ownAgent } from './agents.ts';
 import { agentNameField } from './directory.ts';
-import { deliveredOf, idField, messageOf } from './fields.ts';
+import { deliveredOf, idField, messageOf, msOf } from './fields.ts';
 import type { Hub } from './hub.ts';
 import { longestLeaseMs, mostBodyBytes, mostMessagesPerCall } from './limits.ts';
 import { topicPatternField } from './routing/glob.ts';
@@ -34,7 +34,7 @@ export const listened: Listened<Hub> = {
   listen(given, hub, { caller, signal }) {
     const { agent, lease_seconds: lease, window } = given as z.output<typeof parameters>;
     ownAgent(hub.mesh.directory, agent, caller, hub.mesh.now());
-    const leaseMs = lease === undefined ? hub.mesh.policy.leaseMs : lease * 1_000;
+    const leaseMs = lease === undefined ? hub.mesh.policy.leaseMs : msOf(lease);
     return mailboxEvents(hub, { agent, leaseMs, window }, { caller, signal });
   },
 };

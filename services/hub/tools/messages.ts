@@ -13,6 +13,7 @@ import {
   deliveredOut,
   idField,
   messageTold,
+  msOf,
   receiptField,
   secondsField,
 } from '../fields.ts';
@@ -88,7 +89,7 @@ async function draftOf({
     ...draft,
     body: packed ? await unpackedBody(packed) : (body ?? {}),
     capability: capability === undefined ? undefined : { name: capability, pick },
-    ttlMs: ttl === undefined ? undefined : ttl * 1_000,
+    ttlMs: ttl === undefined ? undefined : msOf(ttl),
     correlationId: correlation_id,
     replyTo: reply_to,
   };
@@ -163,7 +164,7 @@ export const sendMessages = defineTool({
 
 const rejection = z.strictObject({
   receipt: receiptField,
-  reason: z.string().min(1).max(1_000).describe('Why.'),
+  reason: storable(z.string().min(1).max(1_000)).describe('Why.'),
   retry_seconds: z
     .number()
     .min(0)
@@ -228,8 +229,8 @@ export const receiveMessages = defineTool({
           agent,
           most,
           mostBytes,
-          leaseMs: args.lease_seconds === undefined ? hub.mesh.policy.leaseMs : args.lease_seconds * 1_000,
-          waitMs: args.wait_seconds * 1_000,
+          leaseMs: args.lease_seconds === undefined ? hub.mesh.policy.leaseMs : msOf(args.lease_seconds),
+          waitMs: msOf(args.wait_seconds),
         },
         call,
       ),
@@ -300,7 +301,7 @@ export const rejectMessages = defineTool({
       messages.map(({ receipt, reason, retry_seconds: delay, give_up: isOver }) =>
         isOver
           ? { ...receiptOf(receipt), as: 'dead', reason }
-          : receiving.retryOf(receiptOf(receipt), reason, delay === undefined ? undefined : delay * 1_000),
+          : receiving.retryOf(receiptOf(receipt), reason, delay === undefined ? undefined : msOf(delay)),
       ),
       caller,
     );
@@ -333,7 +334,7 @@ export const extendLeases = defineTool({
   }),
 
   async handler({ agent, receipts, lease_seconds: seconds }, { receiving, mesh }: Hub, { caller }) {
-    const untilMs = mesh.now() + seconds * 1_000;
+    const untilMs = mesh.now() + msOf(seconds);
     const outcomes = await receiving.settle(
       agent,
       receipts.map((text) => ({ ...receiptOf(text), as: 'extended', untilMs })),
