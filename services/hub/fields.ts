@@ -23,8 +23,7 @@ export const secondsField = (most: number, description: string) =>
   z.number().positive().max(most).describe(description);
 
 /** Times are kept in whole milliseconds. */
-export const msOf = (seconds: number): number =>
-  seconds > 0 ? Math.max(1, Math.round(seconds * 1_000)) : 0;
+export const msOf = (seconds: number): number => (seconds > 0 ? Math.max(1, Math.round(seconds * 1_000)) : 0);
 
 /** Of JSON; what is longer is told in part. */
 const shownBytes = pageBytes;

@@ -1142,30 +1142,37 @@ describe('what agents share', () => {
   });
 });
 
-test.each([0.000_1, 2.000_15])('%f seconds are whole milliseconds wherever they are given', async (seconds) => {
-  await using trial = await withAgents({ a: [] });
-  const call = trial.call.bind(trial, 'a');
-  await call('send_messages', { messages: [say('a', 'a', 1), say('a', 'a', 2, { ttl_seconds: seconds })] });
-  const taken = await call('receive_messages', {
-    agent: 'a',
-    limit: 1,
-    lease_seconds: seconds,
-    wait_seconds: seconds,
-  });
-  const receipts = ['1.1'];
-  expect(taken['messages']).toMatchObject([{ receipt: '1.1' }]);
-  expect(await call('extend_leases', { agent: 'a', receipts, lease_seconds: seconds })).toMatchObject({
-    extended: 1,
-  });
-  const rejected = { receipt: '1.1', reason: 'later', retry_seconds: seconds };
-  expect(await call('reject_messages', { agent: 'a', messages: [rejected] })).toMatchObject({ returned: 1 });
-  expect(
-    await call('reserve_names', { agent: 'a', names: ['ticket:1'], ttl_seconds: seconds }),
-  ).toMatchObject({ reserved: [{ name: 'ticket:1' }] });
-  expect(await call('share_context', { agent: 'a', key: 'k', value: {}, ttl_seconds: seconds })).toMatchObject({
-    version: 1,
-  });
-});
+test.each([0.000_1, 2.000_15])(
+  '%f seconds are whole milliseconds wherever they are given',
+  async (seconds) => {
+    await using trial = await withAgents({ a: [] });
+    const call = trial.call.bind(trial, 'a');
+    await call('send_messages', { messages: [say('a', 'a', 1), say('a', 'a', 2, { ttl_seconds: seconds })] });
+    const taken = await call('receive_messages', {
+      agent: 'a',
+      limit: 1,
+      lease_seconds: seconds,
+      wait_seconds: seconds,
+    });
+    const receipts = ['1.1'];
+    expect(taken['messages']).toMatchObject([{ receipt: '1.1' }]);
+    expect(await call('extend_leases', { agent: 'a', receipts, lease_seconds: seconds })).toMatchObject({
+      extended: 1,
+    });
+    const rejected = { receipt: '1.1', reason: 'later', retry_seconds: seconds };
+    expect(await call('reject_messages', { agent: 'a', messages: [rejected] })).toMatchObject({
+      returned: 1,
+    });
+    expect(
+      await call('reserve_names', { agent: 'a', names: ['ticket:1'], ttl_seconds: seconds }),
+    ).toMatchObject({ reserved: [{ name: 'ticket:1' }] });
+    expect(
+      await call('share_context', { agent: 'a', key: 'k', value: {}, ttl_seconds: seconds }),
+    ).toMatchObject({
+      version: 1,
+    });
+  },
+);
 
 test('what a token shares counts to its quota', async () => {
   await using trial = await withAgents({ a: [], b: [] }, { quota: { items: 1_000, bytes: 20_000 } });
