@@ -38,6 +38,9 @@ export const mostWaiting = 3_000;
 /** A token may have little more than a thousand connections. */
 export const mostWaitingPerToken = 1_000;
 
+/** Bodies above a megabyte that clients who listen have not taken yet: each takes several times its length. */
+export const mostLongPerToken = 8;
+
 /** How often the hub looks for leases that have ended, and for agents that are gone. */
 export const sweepMs = second;
 /** What is read of the log at a time, and for one answer. */

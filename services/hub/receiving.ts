@@ -5,7 +5,7 @@ import type { Call } from '#runtime/tool.ts';
 import type { Agents } from './agents.ts';
 import type { Delivered, Receipt, Settled, Settlement } from './engine/engine.ts';
 import type { AgentName } from './message.ts';
-import { longestDelayMs, mostWaiting, mostWaitingPerToken } from './limits.ts';
+import { longestDelayMs, mostLongPerToken, mostWaiting, mostWaitingPerToken } from './limits.ts';
 import type { Mesh } from './mesh.ts';
 import type { Sending } from './sending.ts';
 
@@ -60,6 +60,8 @@ export function openReceiving(
       },
     };
   }
+
+  const longOf = new Map<string, number>();
 
   async function lease({ agent, most, mostBytes, leaseMs }: Wish, isOrdered: boolean) {
     const nowMs = now();
@@ -158,6 +160,20 @@ export function openReceiving(
           news = Promise.withResolvers<void>();
         },
         [Symbol.dispose]: unsay,
+      };
+    },
+
+    /** A place for a long body on its way to a client of this token; `undefined` when clients have not taken so many yet. */
+    placeForLong(caller: string): Disposable | undefined {
+      const own = longOf.get(caller) ?? 0;
+      if (own >= mostLongPerToken) return undefined;
+      longOf.set(caller, own + 1);
+      return {
+        [Symbol.dispose]() {
+          const left = (longOf.get(caller) ?? 1) - 1;
+          if (left > 0) longOf.set(caller, left);
+          else longOf.delete(caller);
+        },
       };
     },
 

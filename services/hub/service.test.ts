@@ -1,7 +1,8 @@
 import { describe, expect, test, vi } from 'vitest';
 
 import { Directory } from './directory.ts';
-import { mostReservationsPerToken, mostSubscriptionsPerToken } from './limits.ts';
+import { mostLongPerToken, mostReservationsPerToken, mostSubscriptionsPerToken } from './limits.ts';
+import { listened } from './streaming.ts';
 import { openTrial, start, type Trial } from './hub.fixture.ts';
 
 /** Agents with their capabilities, each of the token with its own name unless another is given. */
@@ -981,6 +982,32 @@ describe('receiving', () => {
       deleted: 1,
     });
   });
+});
+
+test('long bodies that clients do not take fill no memory: a few are whole, the others are told by their beginning', async () => {
+  const agents = Array.from({ length: mostLongPerToken + 1 }, (_, at) => `a${at}`);
+  await using trial = await withAgents(Object.fromEntries(agents.map((name) => [name, []])), { token: 'a' });
+  const body = { data: 'x'.repeat(1_100_000) };
+  await trial.call('a', 'send_message', { from: 'a0', to: agents, body });
+  await trial.call('a', 'send_message', { from: 'a1', to: ['a0'], body });
+  const ending = new AbortController();
+  const listen = (agent: string) => {
+    const given = { agent, window: 20 };
+    return listened.listen(given, trial.hub, { caller: 'a', tokenHash: '', signal: ending.signal });
+  };
+  const streams = await Promise.all(
+    agents.map(async (agent) => (await listen(agent))[Symbol.asyncIterator]()),
+  );
+  const bodies: unknown[] = [];
+  for (const stream of streams) bodies.push((await stream.next()).value.data.body); // oxlint-disable-line no-await-in-loop -- one after the other
+  expect(bodies.filter((one) => one === null)).toHaveLength(1);
+  expect(bodies.at(-1)).toBeNull();
+
+  // One that is taken makes room.
+  const next = await streams[0]?.next();
+  expect(next?.value.data.body).toEqual(body);
+  ending.abort();
+  await Promise.all(streams.map(async (stream) => stream.return?.()));
 });
 
 describe('the history', () => {
