@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import {
   constants,
+  createZstdDecompress,
   gunzip,
   gunzipSync,
   zstdCompress,
@@ -120,6 +121,24 @@ export function jsonOf({ encoding, bytes, sizeBytes }: Packed): string | Promise
   return sizeBytes <= mostAtOnceBytes
     ? textOf(zstdDecompressSync(bytes, options))
     : decompressed(bytes, options).then(textOf);
+}
+
+/** How the JSON of a body begins. No more is unpacked than that takes. */
+export async function beginningOf({ encoding, bytes }: Packed, length: number): Promise<string> {
+  // No character takes more.
+  const enough = 4 * length;
+  const parts: Uint8Array[] = [];
+  if (encoding === 'json') parts.push(bytes.subarray(0, enough));
+  else {
+    const unpacking = createZstdDecompress();
+    unpacking.end(bytes);
+    let size = 0;
+    for await (const part of unpacking as AsyncIterable<Uint8Array>) {
+      parts.push(part);
+      if ((size += part.length) >= enough) break;
+    }
+  }
+  return Buffer.concat(parts).toString().slice(0, length).toWellFormed();
 }
 
 /** The body itself; at once for short ones. */
