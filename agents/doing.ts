@@ -150,8 +150,8 @@ async function neededBy(
   for (const id of task.depends_on) {
     const answer = await gateway.callPatiently('get_task', { task_id: id, max_bytes: 1_100_000 }, signal);
     const { key, result = {} } = neededSchema.parse(answer['task']);
-    if (key !== undefined) needs[key] = result;
-    needs[id] = result;
+    // Up to 256 of a megabyte: only those that are referred to are kept.
+    for (const name of key === undefined ? [id] : [key, id]) needs[name] = wanted.has(name) ? result : {};
   }
   return needs;
 }

@@ -2,6 +2,7 @@
 import type { Shape } from '#runtime/account/arguments.ts';
 import { fitted, levels, type Level } from '#runtime/envelope/levels.ts';
 import type { Said } from '#runtime/envelope/envelope.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 import { hasBody, variablesOf, type Operation, type Value } from './operation.ts';
 import { Refusal, refusal } from './refusal.ts';
@@ -66,8 +67,8 @@ export function levelOf(query: URLSearchParams, header: string | undefined): Lev
   throw refusal(422, 'There is no such level.', `There are: ${levels.join(', ')}.`);
 }
 
-/** @throws Refusal for what cannot be meant. */
-export function readArguments(operation: Operation, schema: InputShape, given: Given): Read {
+/** In steps: a body may have very many values. @throws Refusal for what cannot be meant. */
+export function* readArguments(operation: Operation, schema: InputShape, given: Given): Steps<Read> {
   const { variables, query, body, level } = given;
   const accepted = acceptedBy(operation, schema);
   const { properties = {} } = accepted;
@@ -78,7 +79,7 @@ export function readArguments(operation: Operation, schema: InputShape, given: G
   if (typeof source !== 'object' || source === null || Array.isArray(source))
     throw refusal(422, 'The body must be an object of JSON.');
   if (hasBody(operation)) requireNoQuery(query);
-  const { value, errors, warnings } = fitted(source, accepted, level);
+  const { value, errors, warnings } = yield* fitted(source, accepted, level);
   const [first, ...more] = errors;
   if (first) throw new Refusal(422, [{ ...first, hint: hintOf(properties) }, ...more]);
   const fromPath = operation.tool === '*' ? {} : typed(variables, schema.properties ?? {});
