@@ -87,7 +87,13 @@ async function answered(
       question: `The answer begins like a list of steps, and is none: ${message.slice(0, 1_000)} ${howToAnswer}`,
     };
   }
-  return stepsDone(steps, by, task, doer, doing);
+  try {
+    return await stepsDone(steps, by, task, doer, doing);
+  } catch (error) {
+    if (!(error instanceof TaskFailure) || error.retryable) throw error;
+    // The same answer would fail again, however often the task is tried.
+    return { question: `What ${by} answered did not do it. ${error.message.slice(0, 5_000)} ${howToAnswer}` };
+  }
 }
 
 /** @throws TaskFailure */

@@ -231,7 +231,7 @@ describe('A merge whose process is killed in the middle', () => {
     writeFileSync(join(path, 'price.txt'), 'mine\n');
     plainGit(path, 'commit', '--quiet', '--all', '--message=Mine');
     plainGit(path, 'checkout', '--quiet', 'main');
-    expect(() => plainGit(path, 'merge', 'mine')).toThrow();
+    expect(() => plainGit(path, 'merge', 'mine')).toThrow('git merge mine');
 
     const isGivenUp = begun && (await giveUpLeft(call, begun));
 

@@ -75,6 +75,7 @@ export function* readArguments(operation: Operation, schema: InputShape, given: 
   if (!hasBody(operation) && body !== undefined)
     throw refusal(400, `${operation.method} takes no body here.`, 'Put what it says into the query.');
   if (isDeeper(body, deepest)) throw refusal(400, `The body is more than ${deepest} levels deep.`);
+  if (hasInfinity(body)) throw refusal(400, 'The body has a number that is too large to be one.');
   const source = hasBody(operation) ? (body ?? {}) : fromQuery(query, properties);
   if (typeof source !== 'object' || source === null || Array.isArray(source))
     throw refusal(422, 'The body must be an object of JSON.');
@@ -189,4 +190,10 @@ export function isDeeper(value: unknown, levelsLeft: number): boolean {
   if (typeof value !== 'object' || value === null) return false;
   if (levelsLeft === 0) return true;
   return Object.values(value).some((inner) => isDeeper(inner, levelsLeft - 1));
+}
+
+/** A number such as 1e400, which would be told on as null. */
+function hasInfinity(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return value === Infinity || value === -Infinity;
+  return Object.values(value).some(hasInfinity);
 }

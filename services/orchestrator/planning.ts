@@ -4,6 +4,7 @@ import type { Steps } from '#runtime/turns.ts';
 
 import type { TaskSpec, Work } from './fields.ts';
 import { circleIn } from './graph.ts';
+import { isStorableJson } from './json-text.ts';
 import { mostDependents, mostWorkBytes } from './limits.ts';
 
 export interface PlannedTask {
@@ -71,6 +72,12 @@ function plannedTask(spec: TaskSpec, place: number, placeOf: ReadonlyMap<string,
       'too_large',
       `${nameOf(spec, place)} has ${Buffer.byteLength(work)} bytes of description, steps and goal; a task may have ${mostWorkBytes}.`,
       { hint: 'Put long texts where the worker finds them, such as a file, and name the place.' },
+    );
+  // The rest was looked at with its fields; steps may have any arguments.
+  if (spec.steps !== undefined && !isStorableJson(work))
+    throw refused(
+      `The steps of ${nameOf(spec, place)} must be well-formed Unicode without NUL.`,
+      'Encode bytes as base64.',
     );
   return {
     spec,

@@ -370,6 +370,64 @@ describe.each(Object.keys(engines))('Projects on %s', (engine) => {
       });
     });
 
+    test.each([
+      ['NUL', 'a\0b', false],
+      ['half a surrogate pair', 'a\ud800b', false],
+      ['half a pair after a backslash', '\\\udc00', false],
+      ['a name with NUL', { 'a\0': 1 }, false],
+      ['what only looks like one', String.raw`\u0000 \ud800`, true],
+      ['a whole pair', '\ud83d\ude80', true],
+    ])('%s in a result and in the arguments of a step', async (_what, value, isTaken) => {
+      await using trial = await openTrial({ engine });
+      await trial.make({ title: 'a' });
+      const held = await trial.claim();
+      const bringing = trial.call('worker', 'complete_task', { ...held, result: { value } });
+      const making = trial.make({ title: 'b', steps: [{ tool: 'x', arguments: { value } }] });
+
+      const codes = await Promise.all(
+        [bringing, making].map(async (work) =>
+          work.then(
+            () => 'taken',
+            (error: { code: string }) => error.code,
+          ),
+        ),
+      );
+
+      expect(codes).toEqual(isTaken ? ['taken', 'taken'] : ['invalid_input', 'invalid_input']);
+      if (isTaken) expect((await trial.task(held.task_id))['result']).toEqual({ value });
+    });
+
+    test('a longer description than a task may have, or its owner may keep', async () => {
+      await using trial = await openTrial({ engine, quota: { items: 100, bytes: 3_000_000 } });
+      const [id = ''] = Object.values(
+        await trial.make({ title: 'a', steps: [{ tool: 'x', arguments: { long: 'x'.repeat(600_000) } }] }),
+      );
+      const { project } = await trial.call('planner', 'create_project', { name: 'p', template: 'generic' });
+      const describe = async (length: number) =>
+        trial.call('planner', 'update_task', { task_id: id, description: 'x'.repeat(length) });
+
+      await expect(describe(600_000)).rejects.toMatchObject({
+        code: 'too_large',
+        message: expect.stringContaining(id),
+      });
+      await describe(400_000);
+      await trial.make(
+        { title: 'b', description: 'x'.repeat(1_000_000) },
+        { title: 'c', description: 'x'.repeat(980_000) },
+      );
+      await expect(describe(440_000)).rejects.toMatchObject({
+        code: 'too_large',
+        message: expect.stringContaining('planner'),
+      });
+      await expect(
+        trial.call('planner', 'update_project', {
+          project_id: project.project_id,
+          description: 'x'.repeat(90_000),
+        }),
+      ).rejects.toMatchObject({ code: 'too_large', message: expect.stringContaining('planner') });
+      await describe(10);
+    });
+
     test('a result that is too long; the task stays with its worker', async () => {
       await using trial = await openTrial({ engine });
       await trial.make({ title: 'a' });

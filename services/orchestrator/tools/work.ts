@@ -7,6 +7,7 @@ import { ToolError } from '#runtime/errors.ts';
 import { defineTool, type Call } from '#runtime/tool.ts';
 
 import { claimedOut, failureField, fenceField, taskIdField, taskOut, workerField } from '../fields.ts';
+import { isStorableJson } from '../json-text.ts';
 import type { Change } from '../ledger/change.ts';
 import type { Ledger } from '../ledger/query.ts';
 import { claimedView, taskView } from '../ledger/reading.ts';
@@ -166,7 +167,7 @@ export const completeTask = defineTool({
           hint: 'Put it where others find it, such as a file, and bring back the place.',
         },
       );
-    if (!text.isWellFormed() || text.includes(String.raw`\u0000`))
+    if (!isStorableJson(text))
       throw new ToolError('invalid_input', 'The result must be well-formed Unicode without NUL.', {
         hint: 'Encode bytes as base64.',
       });
