@@ -10,6 +10,7 @@ import {
   inProgress,
   isClean,
   onRepository,
+  subjectOf,
   tipOf,
   worktreesOf,
   type CallTool,
@@ -124,7 +125,7 @@ async function merge(
       ...merging,
       branch: git.branch,
       fast_forward: 'never',
-      message: `${title}\n\nMerges ${git.branch}.\n\n${git.trailers.join('\n')}\n`,
+      message: `${subjectOf(title)}\n\nMerges ${git.branch}.\n\n${git.trailers.join('\n')}\n`,
     }),
   );
   if (outcome === 'conflicts') await call('git_merge', { ...merging, mode: 'abort' });

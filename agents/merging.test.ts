@@ -142,7 +142,15 @@ test('what the steps write becomes a commit that is merged, and mended where it 
   // As long as something is not committed, nothing is merged into it.
   writeFileSync(join(shop, 'price.txt'), 'not committed\n');
   const [id = '', next = ''] = await make([
-    { ...inShop, key: 'raise', repository: auto, steps: writing('two\n'), refs: ['#7'] },
+    {
+      ...inShop,
+      // A line of its own would look like the trailer of that task.
+      title: `Raise it\nTask-Id: ${foreign}`,
+      key: 'raise',
+      repository: auto,
+      steps: writing('two\n'),
+      refs: ['#7'],
+    },
     {
       title: 'Read it',
       requires: ['backend'],
@@ -173,8 +181,10 @@ test('what the steps write becomes a commit that is merged, and mended where it 
 
   expect(waiting.result).toMatchObject({ by: 'agent-backend', steps: 1, branch: waiting.git.branch });
   expect(gitInShop('show', '--no-patch', '--format=%an%n%B', waiting.result.commit)).toBe(
-    `agent-backend\nRaise the price\n\nTask-Id: ${id}\nRefs: #7`,
+    `agent-backend\nRaise it Task-Id: ${foreign}\n\nTask-Id: ${id}\nRefs: #7`,
   );
+  expect(gitInShop('log', '--format=%(trailers:key=Task-Id,valueonly)', 'main')).not.toContain(foreign);
+  expect(gitInShop('log', '--format=%B', 'main')).not.toMatch(new RegExp(`^Task-Id: ${foreign}`, 'm'));
   expect(asked.question.question).toMatch(/cannot be merged\. .*conflicts with main in price\.txt/);
   expect(asked.question.question).toContain(place);
   expect(git.merged).toMatchObject({

@@ -191,6 +191,9 @@ async function putAside(call: CallTool, path: string, id: string): Promise<void>
   });
 }
 
+/** What a message begins with. A line break in a title would begin a line of the message, which could look like the trailer of another task. */
+export const subjectOf = (title: string): string => title.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\s]+/gu, ' ').trim();
+
 const stagedSchema = z.object({ staged: z.array(z.string()) });
 const hashSchema = z.object({ hash: z.string() });
 

@@ -1,5 +1,5 @@
 /** What a request asks for: the arguments of the tool behind it, from path, query, headers and body. Pure. */
-import type { Shape } from '#runtime/account/arguments.ts';
+import { Pace, type Shape } from '#runtime/account/arguments.ts';
 import { fitted, levels, type Level } from '#runtime/envelope/levels.ts';
 import type { Said } from '#runtime/envelope/envelope.ts';
 import type { Steps } from '#runtime/turns.ts';
@@ -74,8 +74,7 @@ export function* readArguments(operation: Operation, schema: InputShape, given: 
   const { properties = {} } = accepted;
   if (!hasBody(operation) && body !== undefined)
     throw refusal(400, `${operation.method} takes no body here.`, 'Put what it says into the query.');
-  if (isDeeper(body, deepest)) throw refusal(400, `The body is more than ${deepest} levels deep.`);
-  if (hasInfinity(body)) throw refusal(400, 'The body has a number that is too large to be one.');
+  yield* requireReadable(body, deepest, new Pace());
   const source = hasBody(operation) ? (body ?? {}) : fromQuery(query, properties);
   if (typeof source !== 'object' || source === null || Array.isArray(source))
     throw refusal(422, 'The body must be an object of JSON.');
@@ -186,14 +185,16 @@ function keyIn(header: string): string {
   throw refusal(422, `An Idempotency-Key has 1 to ${longestKey} characters.`);
 }
 
-export function isDeeper(value: unknown, levelsLeft: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  if (levelsLeft === 0) return true;
-  return Object.values(value).some((inner) => isDeeper(inner, levelsLeft - 1));
-}
-
-/** A number such as 1e400, which would be told on as null. */
-function hasInfinity(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return value === Infinity || value === -Infinity;
-  return Object.values(value).some(hasInfinity);
+/** @throws Refusal for what would be walked through in one go, or be told on as something else. */
+function* requireReadable(value: unknown, levelsLeft: number, pace: Pace): Steps<void> {
+  if (typeof value === 'number' && !Number.isFinite(value))
+    throw refusal(400, 'The body has a number that is too large to be one.');
+  if (typeof value !== 'object' || value === null) return;
+  if (levelsLeft === 0) throw refusal(400, `The body is more than ${deepest} levels deep.`);
+  for (const key of Object.keys(value)) {
+    if (pace.isOver()) yield;
+    const inner = (value as Value)[key];
+    if (typeof inner === 'number' || typeof inner === 'object')
+      yield* requireReadable(inner, levelsLeft - 1, pace);
+  }
 }

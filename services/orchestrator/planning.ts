@@ -4,7 +4,7 @@ import type { Steps } from '#runtime/turns.ts';
 
 import type { TaskSpec, Work } from './fields.ts';
 import { circleIn } from './graph.ts';
-import { isStorableJson } from './json-text.ts';
+import { deepest, isStorableJson, isTooDeep } from './json-text.ts';
 import { mostDependents, mostWorkBytes } from './limits.ts';
 
 export interface PlannedTask {
@@ -66,6 +66,11 @@ function plannedTask(spec: TaskSpec, place: number, placeOf: ReadonlyMap<string,
         'Use the key of another task of the same call, or an id such as t12-x7k2 that list_tasks tells.',
       );
   }
+  if (spec.steps?.some((step) => isTooDeep(step.arguments)))
+    throw refused(
+      `The steps of ${nameOf(spec, place)} have arguments of more than ${deepest} levels.`,
+      'Put what is deeper into a text, or a file.',
+    );
   const work = workOf(spec);
   if (work.length > mostWorkBytes || Buffer.byteLength(work) > mostWorkBytes)
     throw new ToolError(

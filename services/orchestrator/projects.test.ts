@@ -11,6 +11,8 @@ import { testCall } from '#runtime/testing.ts';
 
 const hour = 3_600_000;
 
+const nested = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels));
+
 describe.each(Object.keys(engines))('Projects on %s', (engine) => {
   if (engine === 'PostgreSQL') surround(noPostgres, async () => useDatabase(await startServer()));
 
@@ -375,6 +377,9 @@ describe.each(Object.keys(engines))('Projects on %s', (engine) => {
       ['half a surrogate pair', 'a\ud800b', false],
       ['half a pair after a backslash', '\\\udc00', false],
       ['a name with NUL', { 'a\0': 1 }, false],
+      ['very many levels', nested(3_000), false],
+      ['more levels than REST takes', nested(64), false],
+      ['many levels', nested(63), true],
       ['what only looks like one', String.raw`\u0000 \ud800`, true],
       ['a whole pair', '\ud83d\ude80', true],
     ])('%s in a result and in the arguments of a step', async (_what, value, isTaken) => {
