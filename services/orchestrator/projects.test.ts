@@ -274,6 +274,19 @@ describe.each(Object.keys(engines))('Projects on %s', (engine) => {
         code: 'not_found',
         hint: 'Call register_worker first.',
       });
+      // Its token may be gone.
+      expect(
+        await trial.call('operator', 'remove_worker', { worker: 'ada' }, { isOperator: true }),
+      ).toMatchObject({ removed: 'ada' });
+    });
+
+    test('the names of the fleet’s agents are for their tokens', async () => {
+      await using trial = await openTrial({ engine });
+      const register = async (caller: string) =>
+        trial.call(caller, 'register_worker', { worker: 'agent-qa', capabilities: [] });
+
+      await expect(register('two')).rejects.toMatchObject({ code: 'forbidden', hint: 'Take another name.' });
+      expect(await register('agent-qa')).toMatchObject({ new: true });
     });
   });
 
