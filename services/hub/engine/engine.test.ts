@@ -178,6 +178,18 @@ for (const [name, open] of Object.entries(engines)) {
         });
       });
 
+      test('to very many mailboxes reaches each', async () => {
+        await using opened = await open();
+        const { engine } = opened;
+        const names = Array.from({ length: 1_300 }, (_, at) => `agent-${at}`);
+
+        const [sent] = await send(engine, message({}, ...names.map((name) => box(name))));
+
+        expect(sent?.placed).toHaveLength(names.length);
+        expect(new Set(await engine.loads(names))).toEqual(new Set([1]));
+        expect(await engine.deliveries(sent?.seq ?? 0)).toHaveLength(names.length);
+      });
+
       test('outlives a start, and never uses a place again', async () => {
         await using opened = await open();
 

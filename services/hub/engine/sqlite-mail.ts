@@ -25,6 +25,7 @@ import {
   type Settlement,
   type Swept,
 } from './engine.ts';
+import { partsOf } from './parts.ts';
 import { openLanes, urgencies } from './sqlite-lanes.ts';
 
 const states = { pending: 0, leased: 1, acknowledged: 2, dead: 3 } as const;
@@ -59,6 +60,8 @@ type HeadRow = Pick<MessageRow, 'seq' | 'envelope' | 'owner'>;
 
 /** Bodies that one page of the log holds at most, beside the first. */
 const pageOfLogBytes = 1_048_576;
+/** Mailboxes that one change fills at most: some milliseconds of work. */
+const placesAtOnce = 500;
 /** Places of the log that are looked through for one agent at once: some milliseconds of work. */
 const placesOfLog = 5_000;
 /** Rows that one sweep looks at: some milliseconds of work. */
@@ -212,7 +215,9 @@ export function openMail(
   const oldestOf = prepare<{ time: number }>(
     'SELECT m.time FROM delivery AS d JOIN message AS m USING (seq) WHERE d.agent = ? AND d.state < 2 ORDER BY d.seq LIMIT 1',
   );
-  const isSettled = 'NOT EXISTS (SELECT 1 FROM delivery AS d WHERE d.seq = message.seq AND d.state < 2)';
+  // One that is being put into mailboxes is in none of the further ones yet.
+  const isSettled = `NOT EXISTS (SELECT 1 FROM delivery AS d WHERE d.seq = message.seq AND d.state < 2)
+    AND NOT EXISTS (SELECT 1 FROM spreading AS s WHERE s.seq = message.seq)`;
   const settledBefore = prepare<{ seq: number }>(
     `SELECT seq FROM message WHERE seq < ? AND time < ? AND ${isSettled} ORDER BY seq LIMIT ?`,
   );
@@ -227,6 +232,10 @@ export function openMail(
   const removeDeliveries = prepare('DELETE FROM delivery WHERE seq = ?');
   const tally = prepare<{ value: number }>('SELECT value FROM tally WHERE name = ?');
   const addToTally = prepare('UPDATE tally SET value = value + ? WHERE name = ?');
+
+  const beginSpreading = prepare('INSERT INTO spreading VALUES (?, ?)');
+  const endSpreading = prepare('DELETE FROM spreading WHERE seq = ?');
+  const spreadingNow = prepare<{ seq: number; mailboxes: string }>('SELECT * FROM spreading');
 
   const leave = prepare('INSERT INTO departure VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at');
   const leftAt = prepare<{ at: number }>('SELECT at FROM departure WHERE agent = ?');
@@ -361,7 +370,8 @@ export function openMail(
       body.bytes,
     );
     const seq = Number(lastInsertRowid);
-    const placed = mailboxes.map((box) => place(box, seq, stored, nowMs));
+    if (mailboxes.length > placesAtOnce) beginSpreading.run(seq, JSON.stringify(mailboxes));
+    const placed = mailboxes.slice(0, placesAtOnce).map((box) => place(box, seq, stored, nowMs));
     if (why !== undefined)
       insertDelivery.run(
         '',
@@ -391,6 +401,48 @@ export function openMail(
       } else settle.run(states.pending, 0, nowMs, reason, row.agent, row.seq);
     }
     return died;
+  }
+
+  /** Puts a message into the mailboxes after the first. */
+  async function spreadOn(
+    { mailboxes, stored }: Outgoing,
+    { placed, ...appended }: Appended,
+    nowMs: number,
+  ): Promise<Appended> {
+    const { seq } = appended;
+    const all = [...placed];
+    while (all.length < mailboxes.length) {
+      await nextTurn();
+      const some = mailboxes.slice(all.length, all.length + placesAtOnce);
+      const isLast = all.length + some.length === mailboxes.length;
+      all.push(
+        ...(await change((wake) => {
+          if (isLast) endSpreading.run(seq);
+          return told(
+            some.map((box) => place(box, seq, stored, nowMs)),
+            wake,
+          );
+        })),
+      );
+    }
+    return { ...appended, placed: all };
+  }
+
+  /** What the end of the process has cut off. */
+  function spreadLeft(): void {
+    for (const { seq, mailboxes } of spreadingNow.all()) {
+      transactions.write(() => {
+        const stored = storedOf(messageAt.get(seq) as MessageRow);
+        for (const box of JSON.parse(mailboxes) as Mailbox[])
+          if (!find.get(box.agent, seq)) place(box, seq, stored, stored.envelope.timeMs);
+        endSpreading.run(seq);
+      });
+    }
+  }
+
+  function told(placed: readonly Placed[], wake: (agent: AgentName) => void): readonly Placed[] {
+    for (const { agent, outcome } of placed) if (outcome === 'queued') wake(agent);
+    return placed;
   }
 
   function leaseNow(lease: Lease): Delivered[] {
@@ -551,15 +603,29 @@ export function openMail(
 
   const read = async <Value>(work: () => Value) => onDisk(() => transactions.read(work));
 
+  spreadLeft();
+
   const engine = {
-    append: async (messages, nowMs) =>
-      change((wake) =>
-        messages.map((outgoing) => {
-          const appended = appendOne(outgoing, nowMs);
-          for (const { agent, outcome } of appended.placed) if (outcome === 'queued') wake(agent);
-          return appended;
-        }),
-      ),
+    async append(messages, nowMs) {
+      const all: Appended[] = [];
+      /* oxlint-disable no-await-in-loop -- in order, and others are served between them */
+      for (const part of partsOf(messages, placesAtOnce)) {
+        if (all.length > 0) await nextTurn();
+        const appended = await change((wake) =>
+          part.map((outgoing) => {
+            const one = appendOne(outgoing, nowMs);
+            told(one.placed, wake);
+            return one;
+          }),
+        );
+        const [first, own] = [part[0], appended[0]];
+        if (first && own?.outcome === 'stored' && first.mailboxes.length > placesAtOnce)
+          all.push(await spreadOn(first, own, nowMs));
+        else all.push(...appended);
+      }
+      /* oxlint-enable no-await-in-loop */
+      return all;
+    },
 
     lease: async (lease) => change(() => leaseNow(lease)),
 
