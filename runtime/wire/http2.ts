@@ -2,9 +2,9 @@
 import {
   constants,
   createServer,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
+  type IncomingHttpHeaders,
   type ServerHttp2Session,
+  type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
 
@@ -30,7 +30,7 @@ export interface Http2Options {
   /** As of connections. */
   readonly idleMs: number;
   readonly metrics: Pick<Metrics, 'countRefusal'>;
-  readonly handle: (request: Http2ServerRequest, response: Http2ServerResponse, socket: Socket) => void;
+  readonly handle: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, socket: Socket) => void;
 }
 
 export interface Http2 {
@@ -63,8 +63,7 @@ export function openHttp2({ idleMs, metrics, handle }: Http2Options): Http2 {
       enablePush: false,
     },
   });
-  server.on('request', (request: Http2ServerRequest, response: Http2ServerResponse) => {
-    const { stream } = request;
+  server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags: number, rawHeaders: string[]) => {
     const connection = connections.get(stream.session as ServerHttp2Session);
     if (!connection) {
       stream.close(constants.NGHTTP2_REFUSED_STREAM);
@@ -72,12 +71,12 @@ export function openHttp2({ idleMs, metrics, handle }: Http2Options): Http2 {
     }
     connection.openCalls += 1;
     stream.once('close', () => (connection.openCalls -= 1));
-    if (bytesOf(request.rawHeaders) > longestHeadersBytes) {
+    if (bytesOf(rawHeaders) > longestHeadersBytes) {
       metrics.countRefusal('too_large');
       stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
       return;
     }
-    handle(request, response, connection.socket);
+    handle(stream, headers, connection.socket);
   });
 
   function begin(session: ServerHttp2Session, socket: Socket): void {

@@ -3,23 +3,24 @@
  * .proto files, but enums in the tools' own words (`STATUS_IN_PROGRESS` is `in_progress`), and whole numbers as numbers.
  */
 import {
+  fromBinary,
   fromJson,
   ScalarType,
+  toBinary,
   toJson,
   type DescEnum,
   type DescField,
   type DescMessage,
   type JsonValue,
-  type Message,
 } from '@bufbuild/protobuf';
 
 import { ToolError } from '../../errors.ts';
 
 /** @throws ToolError `invalid_input` for what JSON has no words for, such as a number that is none, or a time out of range. */
-export function argumentsOf(desc: DescMessage, message: Message): Record<string, unknown> {
+export function argumentsOf(desc: DescMessage, message: Uint8Array): Record<string, unknown> {
   let json: JsonValue;
   try {
-    json = toJson(desc, message, { useProtoFieldName: true });
+    json = toJson(desc, fromBinary(desc, message, { readUnknownFields: false }), { useProtoFieldName: true });
   } catch (error) {
     throw new ToolError('invalid_input', `The message has a value that JSON has no words for.`, {
       hint: 'Numbers are finite, and times lie between the years 1 and 9999.',
@@ -30,8 +31,9 @@ export function argumentsOf(desc: DescMessage, message: Message): Record<string,
 }
 
 /** @throws TypeError for a value that does not fit: a bug. */
-export function messageOf(desc: DescMessage, value: object): Message {
-  return fromJson(desc, inWords(desc, value as JsonValue, toMessage), { ignoreUnknownFields: true });
+export function encoded(desc: DescMessage, value: object): Uint8Array {
+  const json = inWords(desc, value as JsonValue, toMessage);
+  return toBinary(desc, fromJson(desc, json, { ignoreUnknownFields: true }));
 }
 
 interface Direction {
