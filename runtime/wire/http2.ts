@@ -64,6 +64,8 @@ export function openHttp2({ idleMs, metrics, handle }: Http2Options): Http2 {
     },
   });
   server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags: number, rawHeaders: string[]) => {
+    // What is wrong with a stream has ended it already.
+    stream.on('error', () => {});
     const connection = connections.get(stream.session as ServerHttp2Session);
     if (!connection) {
       stream.close(constants.NGHTTP2_REFUSED_STREAM);
@@ -106,6 +108,8 @@ export function openHttp2({ idleMs, metrics, handle }: Http2Options): Http2 {
 
   return {
     take(socket) {
+      // Sockets of a server of HTTP/1.1 stay open when the other side has ended; here nothing can be said any more to who has.
+      socket.allowHalfOpen = false;
       server.once('session', (session) => begin(session, socket));
       server.emit('connection', socket);
     },

@@ -126,4 +126,8 @@ export class Answer {
 }
 
 const ok = { 'grpc-status': '0' };
-const head = { ':status': 200, 'content-type': 'application/grpc+proto' };
+const head = {
+  ':status': 200,
+  'content-type': 'application/grpc+proto',
+  'grpc-accept-encoding': 'identity',
+};

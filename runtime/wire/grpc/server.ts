@@ -168,6 +168,7 @@ export function openGrpc(options: GrpcOptions): Grpc {
       if (!found)
         throw notImplemented('There is no such method here. Reflection lists those there are.');
       requireAdmitted(asked);
+      requirePlain(headers);
       const timeoutMs = timeoutOf(headers);
       const room = loads.open(caller.name, stream, 0);
       if (!room) {
@@ -198,8 +199,6 @@ export function openGrpc(options: GrpcOptions): Grpc {
   return {
     handle(stream, headers, socket) {
       const atMs = performance.now();
-      // Whatever is wrong with a stream has ended it.
-      stream.on('error', () => {});
       connections.asked(socket, 1);
       stream.once('close', () => connections.asked(socket, -1));
       const foreign = options.foreign(headers[':authority'] ?? headers.host, headers.origin);
@@ -260,6 +259,12 @@ function timeoutOf({ 'grpc-timeout': header }: IncomingHttpHeaders): number | un
   }
   const timeoutMs = Number(digits) * (unitsMs[unit] ?? 0);
   return timeoutMs > longestTimerMs ? undefined : timeoutMs;
+}
+
+/** What comes is not unpacked: a few bytes could be very many. @throws GrpcError */
+function requirePlain({ 'grpc-encoding': encoding = 'identity' }: IncomingHttpHeaders): void {
+  if (encoding !== 'identity')
+    throw notImplemented('Messages must not be compressed: leave grpc-encoding out.');
 }
 
 function refuse(stream: ServerHttp2Stream, status: number, error: string): void {
