@@ -8,10 +8,11 @@ import { cancelled, ToolError } from '../../errors.ts';
 import { onAccount, takeTurn } from '../../turns.ts';
 import type { Answer } from './answer.ts';
 import type { Client, Held, Method, One, Reply, Words } from './face.ts';
+import { encoded } from './encode.ts';
 import { messagesOf, readOnly, type Reading } from './frames.ts';
 import { scan } from './scan.ts';
 import { GrpcError } from './status.ts';
-import { argumentsOf, encoded } from './words.ts';
+import { argumentsOf } from './words.ts';
 
 export interface Call {
   readonly desc: DescMethod;

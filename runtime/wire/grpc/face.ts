@@ -16,7 +16,7 @@ import { ProtocolResult, type AnyTool } from '../../tool.ts';
 import type { Streams } from '../http.ts';
 import type { Listeners } from '../listening.ts';
 import { GrpcError, notAuthenticated, type Statuses } from './status.ts';
-import { encoded } from './words.ts';
+import { encoded } from './encode.ts';
 
 /** A message in the words of tools. */
 export type Words = Readonly<Record<string, unknown>>;

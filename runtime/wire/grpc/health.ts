@@ -6,7 +6,7 @@ import type { DescMethod } from '@bufbuild/protobuf';
 import type { Sign } from '../vital-signs.ts';
 import type { Many, One, Words } from './face.ts';
 import type { Statuses } from './status.ts';
-import { encoded } from './words.ts';
+import { encoded } from './encode.ts';
 
 /** How often it is looked whether what those who watch were told still holds. */
 const lookMs = 1_000;

@@ -4,9 +4,7 @@
  */
 import {
   fromBinary,
-  fromJson,
   ScalarType,
-  toBinary,
   toJson,
   type DescEnum,
   type DescField,
@@ -27,50 +25,26 @@ export function argumentsOf(desc: DescMessage, message: Uint8Array): Record<stri
       cause: error,
     });
   }
-  return inWords(desc, json, toTool) as Record<string, unknown>;
+  return inWords(desc, json) as Record<string, unknown>;
 }
 
-/** @throws TypeError for a value that does not fit: a bug. */
-export function encoded(desc: DescMessage, value: object): Uint8Array {
-  const json = inWords(desc, value as JsonValue, toMessage);
-  return toBinary(desc, fromJson(desc, json, { ignoreUnknownFields: true }));
+/** What is no value of the enum is left to the tool to refuse. */
+function wordIn({ values }: DescEnum, name: JsonValue): JsonValue {
+  const value = values.find((one) => one.name === name);
+  return value ? wordOf(value) : name;
 }
-
-interface Direction {
-  readonly enum: (desc: DescEnum, value: JsonValue) => JsonValue;
-  readonly long: (value: JsonValue) => JsonValue;
-}
-
-const toTool: Direction = {
-  // What is no value of the enum is left to the tool to refuse.
-  enum: (desc, name) => {
-    const value = desc.values.find((one) => one.name === name);
-    return value ? wordOf(value) : name;
-  },
-  // In JSON it is a text, since it may have more digits than a number there.
-  long: Number,
-};
-
-const toMessage: Direction = {
-  enum: (desc, word) => {
-    const value = desc.values.find((one) => wordOf(one) === word);
-    if (!value) throw new TypeError(`${desc.typeName} has no value for ${JSON.stringify(word)}.`);
-    return value.name;
-  },
-  long: (value) => value,
-};
 
 /** Without the prefix that all values of an enum have. */
 export const wordOf = ({ localName }: DescEnum['values'][number]) => localName.toLowerCase();
 
 /** Only of messages in which something differs; JSON of others, such as `google.protobuf.Struct`, stays what it is. */
-function inWords(desc: DescMessage, json: JsonValue, direction: Direction): JsonValue {
+function inWords(desc: DescMessage, json: JsonValue): JsonValue {
   if (!differs(desc) || typeof json !== 'object' || json === null || Array.isArray(json)) return json;
   const translated: Record<string, JsonValue> = { ...json };
   for (const field of desc.fields) {
     const value = json[field.name];
     if (value === undefined || value === null) continue;
-    const one = translateOne(field, direction);
+    const one = translateOne(field);
     if (!one) continue;
     translated[field.name] = Array.isArray(value)
       ? value.map((item) => one(item))
@@ -81,11 +55,12 @@ function inWords(desc: DescMessage, json: JsonValue, direction: Direction): Json
   return translated;
 }
 
-function translateOne(field: DescField, direction: Direction): ((value: JsonValue) => JsonValue) | undefined {
+function translateOne(field: DescField): ((value: JsonValue) => JsonValue) | undefined {
   const { enum: own, message, scalar } = field;
-  if (own) return (value) => direction.enum(own, value);
-  if (isLong(scalar)) return direction.long;
-  return message && differs(message) ? (value) => inWords(message, value, direction) : undefined;
+  if (own) return (name) => wordIn(own, name);
+  // In JSON it is a text, since it may have more digits than a number there.
+  if (isLong(scalar)) return Number;
+  return message && differs(message) ? (value) => inWords(message, value) : undefined;
 }
 
 const isLong = (scalar: ScalarType | undefined) =>
