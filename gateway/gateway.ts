@@ -2,14 +2,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import type { Assertions } from '#runtime/access/assertions.ts';
-import { askedIn, namesNothing, waysIn, type Choice } from '#runtime/access/choice.ts';
+import { askedIn, namesNothing } from '#runtime/access/choice.ts';
 import type { Confirm } from '#runtime/access/confirm.ts';
-import type { Caller } from '#runtime/access/tokens.ts';
-import { allowedEffect, covers } from '#runtime/access/scope.ts';
 import type { Account, Exchange } from '#runtime/account/calls.ts';
-import { inputSchemaOf } from '#runtime/account/execute.ts';
 import type { Metrics } from '#runtime/account/metrics.ts';
-import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 import {
   RpcError,
   type Asked,
@@ -18,59 +14,40 @@ import {
   type Opening,
   type Relay,
 } from '#runtime/service.ts';
-import type { AnyTool, Call } from '#runtime/tool.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
 import { modernVersion } from '#runtime/wire/plain-request.ts';
 
+import { Admission, recordAnswer, unsaid } from './admission.ts';
+import { askForeign } from './ask-foreign.ts';
+import { cannotAsk, Confirming } from './confirming.ts';
 import { Eyes, isOfPlatform, modelIn, type Seen } from './eyes.ts';
+import { figures } from './figures.ts';
+import type { ListName } from './foreign/client.ts';
+import type { Mounts, MountsParts } from './foreign/mounts.ts';
+import type { ForeignMethod } from './foreign/server.ts';
 import {
   answerFailure,
   askFor,
-  ended,
   failedAnswer,
-  failedResult,
-  failureOf,
   handOn,
   headersFor,
-  type Accounted,
   type Errand,
   type Watched,
 } from './hand-on.ts';
-import { askForeign } from './ask-foreign.ts';
-import { cannotAsk, Confirming } from './confirming.ts';
-import type { ListName } from './foreign/client.ts';
-import { figures } from './figures.ts';
-import { Finding } from './finding.ts';
-import type { Mounts, MountsParts } from './foreign/mounts.ts';
-import type { ForeignMethod } from './foreign/server.ts';
-import { LongAnswers } from './long-answers.ts';
 import { instructionsOf, listOf, skillsOf, type List } from './lists.ts';
-import { Rates } from './rate.ts';
+import { LongAnswers } from './long-answers.ts';
+import { OwnCalls } from './own-calls.ts';
+import { mayCall } from './refusals.ts';
+import { askedFor, capabilitiesIn, isNamed, kinds, targetOf, type AskedFor } from './request.ts';
 import { Events, eventsFrom } from './rest/events.ts';
-import type { Operation } from './rest/operation.ts';
-import { ownTools as restTools } from './rest/own-tools.ts';
-import type { InputShape } from './rest/reading.ts';
 import { restFace } from './rest/rest.ts';
 import type { SchemaRegistry } from './rest/schema-registry.ts';
-import { answered, type Answer } from './own-tool.ts';
-import type { Route } from './routes.ts';
-import { forbidden, mayCall, overRate, unrecorded, type Refusal } from './refusals.ts';
-import { askedFor, capabilitiesIn, isNamed, kinds, targetOf, type AskedFor } from './request.ts';
-import { calledTool, callToolName, findTools, meantBy, searchTools, type Purpose } from './search.ts';
-import type { Behind, ListedSkill, ListedTool } from './surface.ts';
-import {
-  codeTools,
-  mayRun,
-  noPython,
-  programLane,
-  pythonName,
-  runProgram,
-  type Around,
-} from './run-program.ts';
-import { functionName } from './signature.ts';
+import { mayRun } from './run-program.ts';
+import { meantBy } from './search.ts';
 import { UpstreamSessions } from './sessions.ts';
 import { Standing } from './standing.ts';
 import { Subscribing } from './subscribing.ts';
+import type { ListedSkill } from './surface.ts';
 import { Thoughts } from './thoughts.ts';
 import type { UpstreamOptions } from './upstream.ts';
 
@@ -82,34 +59,15 @@ const observers = ['model-profile', 'sequential-thinking', 'reasoning-capture'];
 /** Where the place in thoughts is kept, and who may still be read. */
 type Observing = Pick<ConstructorParameters<typeof Thoughts>[0], 'file' | 'isAlive'>;
 
-interface Told {
-  readonly responseBytes: number;
-  readonly protocolVersion: string;
-  readonly startedAtMs?: number;
-}
-
-/** The gateway's own that are found and called like those of others. */
-const ownToolsOfAll: ReadonlyMap<string, AnyTool<never>> = new Map(
-  [findTools, runProgram].map((tool): [string, AnyTool<never>] => [tool.name, tool as AnyTool<never>]),
-);
-
-/** Where the answer is put together elsewhere. */
-const unsaid: Told = { responseBytes: 0, protocolVersion: 'other' };
-
 export class Gateway implements AsyncDisposable {
   readonly standing: Standing;
   readonly #metrics: Metrics;
-  readonly #subscribing = new Subscribing(
-    () => this.standing.routes,
-    (account, exchange, ...what) => this.#record(account, exchange, '', ...what),
-  );
+  readonly #subscribing = new Subscribing(() => this.standing.routes);
   readonly #sessions = new UpstreamSessions();
-  readonly #finding = new Finding();
-  readonly #rates = new Rates();
+  readonly #admission = new Admission();
+  readonly #own: OwnCalls;
   readonly #long: LongAnswers;
   readonly #confirming: Confirming;
-  readonly #programs = programLane();
-  readonly #schemas: SchemaRegistry;
   readonly #events = new Events();
   /** `undefined` where nobody is there who keeps what they see. */
   readonly #eyes: Eyes | undefined;
@@ -137,17 +95,22 @@ export class Gateway implements AsyncDisposable {
     mount?: (fleet: MountsParts['fleet']) => Mounts,
   ) {
     this.#metrics = metrics;
-    this.#schemas = schemas;
     this.#long = new LongAnswers(takenTokens, (tool) => this.standing.routes.tool(tool), log);
     this.#confirming = new Confirming(confirm, () => performance.now());
     const hearing = {
       changed: (lists: readonly ListName[]) => {
-        this.#finding.forget();
+        this.#own.listsChanged();
         for (const list of lists) this.#notify?.listChanged(list);
       },
       resourceUpdated: (uri: string) => this.#notify?.resourceUpdated(uri),
     };
     this.standing = new Standing(upstreams, { assertions, log, now, hearing }, mount);
+    this.#own = new OwnCalls({
+      standing: this.standing,
+      admission: this.#admission,
+      schemas,
+      callAny: async (account, params, asked) => this.#answer(account, 'tools/call', params, asked),
+    });
     const find = (wanted: string) => this.standing.upstreams.find(({ name }) => name === wanted);
     const [profile, thinking, capture] = observers.map((name) => observing && find(name));
     this.#eyes = profile && new Eyes(profile, log);
@@ -180,7 +143,7 @@ export class Gateway implements AsyncDisposable {
       const { caller, query } = exchange;
       const choice = askedIn(query, caller);
       const listed = listOf(what, this.standing.all, caller, choice);
-      const first = what === 'tools' && choice ? this.#shortList(choice, caller) : [];
+      const first = what === 'tools' && choice ? this.#own.shortList(choice, caller) : [];
       if (what === 'tools' && choice && first.length + listed.length === 0) {
         const any = listOf(what, this.standing.all, { scope: ['*'] }, choice);
         if (any.length === 0) throw new RpcError(-32_602, namesNothing(choice));
@@ -228,10 +191,10 @@ export class Gateway implements AsyncDisposable {
       listKey: ({ caller }) => `${mayRun(caller)} ${this.standing.listKey(caller.scope)}`,
       face: restFace(
         {
-          schemaOf: async (operation, tool) => this.#restSchema(operation, tool),
+          schemaOf: async (operation, tool) => this.#own.schemaForRest(operation, tool),
           call: async (operation, name, args, asked) =>
             operation.service === 'gateway'
-              ? this.#restCall(account, name, args, asked)
+              ? this.#own.answerForRest(account, name, args, asked)
               : this.#answer(account, 'tools/call', { name, arguments: args }, asked),
         },
         account,
@@ -298,10 +261,10 @@ export class Gateway implements AsyncDisposable {
       fitting: method === 'tools/call' ? this.#fittingOf(params, exchange) : undefined,
       whenGone: this.#whenGone(asked, admitted, response),
     };
-    const refused = this.#refusalOf(account, exchange.caller, route, errand);
+    const refused = this.#admission.refusalOf(account, exchange.caller, route, errand);
     if (refused) {
       const responseBytes = answerFailure(response, exchange, errand, refused);
-      this.#record(account, exchange, route.behind.name, errand, refused, { ...errand, responseBytes });
+      recordAnswer(account, exchange, route.behind.name, errand, refused, { ...errand, responseBytes });
       return;
     }
     const { behind } = route;
@@ -379,7 +342,7 @@ export class Gateway implements AsyncDisposable {
       },
       recordQuestion: () => {
         const question = { method: 'elicitation/create', target: tool, effect: 'read' as const, model };
-        this.#record(
+        recordAnswer(
           account,
           exchange,
           behind.name,
@@ -390,7 +353,7 @@ export class Gateway implements AsyncDisposable {
       },
       recordRefusal: (failure, responseBytes) => {
         const told = { responseBytes, protocolVersion };
-        this.#record(account, exchange, behind.name, { method, target: tool, effect, model }, failure, told);
+        recordAnswer(account, exchange, behind.name, { method, target: tool, effect, model }, failure, told);
       },
     });
     return true;
@@ -435,15 +398,11 @@ export class Gateway implements AsyncDisposable {
   ): Promise<Record<string, unknown>> {
     const route = this.standing.routes.of(method, params);
     const { name, uri } = params;
-    if (!route && method === 'tools/call' && name === findTools.name)
-      return this.#find(account, params['arguments'], asked);
-    if (!route && method === 'tools/call' && name === callToolName)
-      return this.#callFound(account, params, asked);
-    if (!route && method === 'tools/call' && name === runProgram.name)
-      return this.#run(account, params, asked);
+    const own = !route && method === 'tools/call' && this.#own.answer(account, params, asked);
+    if (own) return own;
     if (!route) {
       const isDocument = method === 'resources/read';
-      this.#record(
+      recordAnswer(
         account,
         asked.exchange,
         '',
@@ -458,7 +417,7 @@ export class Gateway implements AsyncDisposable {
     const { effect, behind } = route;
     const errand = { method, target: targetOf(method, params), effect, model: modelIn(params) };
     const refused =
-      this.#refusalOf(account, asked.exchange.caller, route, errand) ??
+      this.#admission.refusalOf(account, asked.exchange.caller, route, errand) ??
       // Whoever could be asked was asked before.
       (method === 'tools/call' && this.#confirming.isWanted(effect, asked.exchange)
         ? cannotAsk(String(name))
@@ -468,195 +427,14 @@ export class Gateway implements AsyncDisposable {
         ? askForeign(account, asked, behind.server, { ...errand, method: method as ForeignMethod }, params)
         : askFor(account, asked, behind, errand, params);
     }
-    this.#record(account, asked.exchange, behind.name, errand, refused);
+    recordAnswer(account, asked.exchange, behind.name, errand, refused);
     return failedAnswer(method, refused);
-  }
-
-  async #find(account: Watched, args: unknown, asked: Asked): Promise<Record<string, unknown>> {
-    const { caller, query } = asked.exchange;
-    await this.standing.seen();
-    const isCode = askedIn(query, caller)?.has('code') === true;
-    return this.#ownCall(account, findTools, asked, this.#notNow(account, caller), async (call) =>
-      this.#finding.answer(args, this.standing.all, caller, isCode, call),
-    );
-  }
-
-  async #run(
-    account: Watched,
-    params: Readonly<Record<string, unknown>>,
-    asked: Asked,
-  ): Promise<Record<string, unknown>> {
-    const { exchange } = asked;
-    const { caller } = exchange;
-    const python = this.standing.upstreams.find(({ name }) => name === pythonName);
-    const reach = { behind: { name: pythonName }, effect: runProgram.effect };
-    const refused = mayRun(caller)
-      ? this.#notNow(account, caller)
-      : forbidden(caller.name, reach, { target: runProgram.name, method: 'tools/call' });
-    const model = modelIn(params);
-    const around: Around = {
-      python,
-      lane: this.#programs,
-      authorization: () => python?.authorization(caller.hash) ?? '',
-      call: async (name, args, requestBytes, signal) => {
-        // Each call is one of the caller's, by all the same rules, and has an account of its own.
-        const inner = { ...exchange, query: 'tools=code', takesEvents: false, requestBytes };
-        const meta = model === undefined ? {} : { _meta: { 'dev.flotilla/model': model } };
-        const toolParams = { name: this.#toolOf(name), arguments: args, ...meta };
-        const request = { ...asked, exchange: inner, signal, progress: () => {} };
-        return this.#answer(account, 'tools/call', toolParams, request);
-      },
-    };
-    return this.#ownCall(
-      account,
-      runProgram,
-      asked,
-      refused,
-      async (call) => answered(runProgram, params['arguments'], around, call),
-      model,
-    );
-  }
-
-  /** The tool that code calls by this name: its own, or that of its function. */
-  #toolOf(name: string): string {
-    if (this.standing.routes.tool(name)) return name;
-    const all = this.standing.all.flatMap(({ surface }) => surface?.tools.destroy ?? []);
-    return all.find((tool) => functionName(tool.name) === name)?.name ?? name;
-  }
-
-  /** A tool of the gateway's own, with the account of it. */
-  async #ownCall(
-    account: Watched,
-    { name, effect }: AnyTool<never>,
-    { exchange, signal, progress }: Asked,
-    refused: Refusal | undefined,
-    work: (call: Call) => Promise<Answer>,
-    model?: string,
-  ): Promise<Record<string, unknown>> {
-    const startedAtMs = performance.now();
-    const answer = refused
-      ? { failure: refused }
-      : await work({
-          signal,
-          caller: exchange.caller.name,
-          isOperator: allowedEffect(exchange.caller.scope, '*') === 'destroy',
-          session: exchange.session,
-          operation: name,
-          traceparent: exchange.trace.traceparent,
-          nowMs: account.now(),
-          progress,
-          resourceUpdated: () => {},
-          protocol: undefined,
-        });
-    const result = answer.result ?? failedResult(answer.failure);
-    const came = refused ?? { code: answer.failure?.code ?? ('ok' as const) };
-    const errand = { method: 'tools/call', target: name, effect, model };
-    const responseBytes = JSON.stringify(result).length;
-    this.#record(account, exchange, 'gateway', errand, came, { ...unsaid, startedAtMs, responseBytes });
-    return result;
-  }
-
-  /** What `call_tool` names is called as if it had been named itself, by the same rules. */
-  async #callFound(
-    account: Watched,
-    { arguments: args, ...rest }: Readonly<Record<string, unknown>>,
-    asked: Asked,
-  ): Promise<Record<string, unknown>> {
-    try {
-      const called = calledTool(args);
-      // What finds and calls tools is not found, and so calls itself no further.
-      if (called.name === callToolName) throw new ToolError('invalid_input', 'call_tool cannot call itself.');
-      return await this.#answer(account, 'tools/call', { ...rest, ...called }, asked);
-    } catch (error) {
-      if (!(error instanceof ToolError)) throw error;
-      const effect = 'read' as const;
-      const errand = { method: 'tools/call', target: callToolName, effect, model: undefined };
-      this.#record(account, asked.exchange, 'gateway', errand, error);
-      return failedResult(failureOf(error));
-    }
   }
 
   /** What is listened to behind the gateway. */
   async listen(wanted: Readonly<Record<string, unknown>>, listener: Listener) {
     const upstream = this.standing.upstreams.find(({ name }) => name === eventsFrom);
     return this.#events.listen(upstream, wanted, listener);
-  }
-
-  async #restSchema({ service }: Operation, name: string): Promise<InputShape | undefined> {
-    const own = service === 'gateway' ? restTools.get(name) : service === '*' && ownToolsOfAll.get(name);
-    if (own) return inputSchemaOf(own);
-    if (!this.standing.routes.tool(name)) await this.standing.seen();
-    const route = this.standing.routes.tool(name);
-    if (!route || (service !== '*' && route.behind.name !== service)) return undefined;
-    return route.behind.surface?.tools.destroy.find((tool) => tool.name === name)?.inputSchema;
-  }
-
-  async #restCall(
-    account: Watched,
-    name: string,
-    args: Readonly<Record<string, unknown>>,
-    asked: Asked,
-  ): Promise<Record<string, unknown>> {
-    const tool = restTools.get(name);
-    if (!tool) throw new TypeError(`There is no tool ${name} for REST.`);
-    const { caller } = asked.exchange;
-    const reach = { behind: { name: 'gateway' }, effect: tool.effect };
-    const refused = covers(this.standing.allowed(caller.scope), tool.effect)
-      ? this.#notNow(account, caller)
-      : forbidden(caller.name, reach, { target: name, method: 'tools/call' });
-    const parts = { standing: this.standing, schemas: this.#schemas, caller };
-    return this.#ownCall(account, tool, asked, refused, async (call) => answered(tool, args, parts, call));
-  }
-
-  #purposes({ scope }: Pick<Caller, 'scope'>): readonly Purpose[] {
-    return this.standing.all
-      .filter(({ name }) => allowedEffect(scope, name) !== undefined)
-      .map(({ name, description, trouble }) => ({
-        name,
-        purpose: trouble === undefined ? description : `${description} (unavailable now)`,
-      }));
-  }
-
-  /** The few tools that find all others, for clients that ask for so short a list. */
-  #shortList(choice: Choice, caller: Caller): readonly ListedTool[] {
-    const asked = waysIn(choice);
-    if (asked.length === 0) return [];
-    const purposes = this.#purposes(caller);
-    if (!asked.includes('code') || !mayRun(caller)) return searchTools(purposes);
-    const python = this.standing.upstreams.find(({ name }) => name === pythonName);
-    return codeTools(purposes, python ? python.trouble : noPython);
-  }
-
-  #overRate(caller: Caller): Refusal | undefined {
-    const waitMs = this.#rates.take(caller, performance.now());
-    return waitMs > 0 ? overRate(caller, waitMs) : undefined;
-  }
-
-  /** Why no call of the caller's is made at this time. */
-  #notNow({ audit: { full: isUnrecorded } }: Account, caller: Caller): Refusal | undefined {
-    return isUnrecorded ? unrecorded : this.#overRate(caller);
-  }
-
-  /** Why the call is not handed on. */
-  #refusalOf(account: Account, caller: Caller, route: Route<Behind>, errand: Accounted): Refusal | undefined {
-    const refused = this.#notNow(account, caller);
-    if (refused) return refused;
-    return mayCall(route, caller, errand.target) ? undefined : forbidden(caller.name, route, errand);
-  }
-
-  /** The account of what was answered here. */
-  #record(
-    account: Watched,
-    exchange: Exchange,
-    service: string,
-    errand: Accounted,
-    { code: outcome, isOverRate }: { readonly code: 'ok' | ErrorCode; readonly isOverRate?: true },
-    { responseBytes, protocolVersion, startedAtMs }: Told = unsaid,
-  ): void {
-    if (outcome === 'forbidden') account.metrics.countRefusal('forbidden');
-    if (isOverRate) account.metrics.countRefusal('rate');
-    const how = { outcome, startedAtMs, responseBytes, protocolVersion, isOverRate };
-    ended(account, exchange, service, errand, how);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -7,6 +7,7 @@ import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
 
 import { askedIn, isChosen } from '#runtime/access/choice.ts';
+import { resultTokens } from '#runtime/access/tokens.ts';
 import type { Exchange } from '#runtime/account/calls.ts';
 import type { Log } from '#runtime/account/log.ts';
 import { metaOf } from '#runtime/account/meta.ts';
@@ -31,7 +32,6 @@ import { callToolName } from './search.ts';
 import { choosable, type Behind } from './surface.ts';
 import { Upstream } from './upstream.ts';
 
-export const resultTokens = { least: 1_000, most: 1_000_000, usual: 25_000 };
 const queryName = 'result_tokens';
 
 /** No text has more: what takes the most are rare characters and pictures of one. */

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { catalogue, isService } from '#config/catalogue.ts';
 import { confirms } from '#runtime/access/confirm.ts';
 import { Assertions, signingKey, signingKeyFile } from '#runtime/access/assertions.ts';
+import { resultTokens } from '#runtime/access/tokens.ts';
 import { metricsType } from '#runtime/account/metrics.ts';
 import { defineService } from '#runtime/service.ts';
 
@@ -12,7 +13,6 @@ import { Mounts, type MountsParts } from './foreign/mounts.ts';
 import { readAllPins } from './foreign/pins.ts';
 import { secretsName, upstreamsName } from './foreign/upstreams-file.ts';
 import { Gateway } from './gateway.ts';
-import { resultTokens } from './long-answers.ts';
 import { documentAnswer, pageAnswer } from './rest/document.ts';
 import { listenedOf } from './rest/events.ts';
 import { SchemaRegistry } from './rest/schema-registry.ts';

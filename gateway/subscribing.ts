@@ -1,33 +1,22 @@
 /** Clients that listen: `subscriptions/listen` and `resources/subscribe` of documents behind the gateway. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-import type { Exchange } from '#runtime/account/calls.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
 
-import { answerFailure, type Accounted, type Failure, type Watched } from './hand-on.ts';
+import { recordAnswer } from './admission.ts';
+import { answerFailure, type Failure, type Watched } from './hand-on.ts';
 import { forbidden, mayCall, tooManyDocuments } from './refusals.ts';
 import { urisIn, type AskedFor } from './request.ts';
 import type { Routes } from './routes.ts';
 import { Watching, type Watched as Told } from './watching.ts';
 
-/** Writes the account of what was refused. */
-type Record = (
-  account: Watched,
-  exchange: Exchange,
-  errand: Accounted,
-  failure: Failure,
-  told: { readonly responseBytes: number; readonly protocolVersion: string },
-) => void;
-
 /** The services are told before the client is: what changes from then on is heard. */
 export class Subscribing {
   readonly #watching = new Watching();
   readonly #routes: () => Routes<Told>;
-  readonly #record: Record;
 
-  constructor(routes: () => Routes<Told>, record: Record) {
+  constructor(routes: () => Routes<Told>) {
     this.#routes = routes;
-    this.#record = record;
   }
 
   take(
@@ -49,7 +38,7 @@ export class Subscribing {
     } as const;
     const refuse = (failure: Failure) => {
       const responseBytes = answerFailure(response, exchange, errand, failure);
-      this.#record(account, exchange, errand, failure, { responseBytes, protocolVersion: version });
+      recordAnswer(account, exchange, '', errand, failure, { responseBytes, protocolVersion: version });
     };
     const uris = urisIn(method, params);
     const { caller } = exchange;

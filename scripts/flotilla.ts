@@ -5,7 +5,7 @@ import { allProcesses } from '#config/catalogue.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
 import { version } from '#runtime/process/version.ts';
 
-import { suiteNames } from './bench/suites.ts';
+import { suites } from './bench/suites.ts';
 import { tellStarter } from './detached.ts';
 import { readEnvironment } from './environment.ts';
 import { whyUnreachable } from './reach.ts';
@@ -27,6 +27,16 @@ function port(text: string): number {
   if (!Number.isInteger(value) || value < 0 || value > 65_534)
     throw new InvalidArgumentError('Give a port, or 0.');
   return value;
+}
+
+/** A line for each, in the form of options. */
+function suiteLines(): string {
+  const help = Object.assign(program.createHelp(), { helpWidth: process.stdout.columns || 80 });
+  const width = Math.max(...Object.keys(suites).map((name) => name.length));
+  const lines = Object.entries(suites).map(([name, { measures }]) =>
+    help.formatItem(name, width, measures, help),
+  );
+  return ['Suites:', ...lines].join('\n');
 }
 
 const repeated = (value: string, before: readonly string[] = []) => [...before, value];
@@ -505,7 +515,7 @@ program
 program
   .command('bench')
   .description('Measure what it takes: speed, start and memory, each with its method.')
-  .argument('[suites...]', `${suiteNames.join(', ')}; all of them by default`)
+  .argument('[suites...]', 'as --help and docs/performance.md list them; all of them by default')
   .addOption(new Option('--quick', 'short runs, rough figures').conflicts('full'))
   .option('--full', 'long runs: a million memories, a million calls')
   .option('--data <file>', 'conversations in the format of LoCoMo, for retrieval and scale')
@@ -514,6 +524,7 @@ program
     'in tools, fair and gateway: these services alone, and in fair each of their calls',
   )
   .option('--report <folder>', 'write report.json, report.md and report.html there')
+  .addHelpText('after', () => `\n${suiteLines()}`)
   .action(async (chosen, options) => (await import('./commands/bench.ts')).bench(chosen, options));
 
 program

@@ -36,6 +36,10 @@ const recordSchema = z.strictObject({
   /** Which calls through the gateway a person has to agree to; as its setting says unless given. */
   confirm: z.enum(confirms).optional(),
 });
+
+/** What a token's `resultTokens` may be, apart from 0. */
+export const resultTokens = { least: 1_000, most: 1_000_000, usual: 25_000 };
+
 const fileSchema = z.strictObject({ tokens: z.array(recordSchema) });
 
 export type TokenRecord = z.output<typeof recordSchema>;

@@ -88,7 +88,7 @@ async function requireConversations(file: string): Promise<void> {
 /** A suite that breaks must not take the figures of the others with it. */
 async function run(name: SuiteName, context: BenchContext): Promise<readonly Section[]> {
   try {
-    const suite = await suites[name]();
+    const suite = await suites[name].load();
     return await suite(context);
   } catch (error) {
     context.progress(error instanceof Error ? (error.stack ?? error.message) : String(error));

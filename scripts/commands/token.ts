@@ -9,10 +9,9 @@ import { confirms, type Confirm } from '#runtime/access/confirm.ts';
 import { parseScope } from '#runtime/access/scope.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 import { parseRate } from '#runtime/access/rate.ts';
-import { createToken, readTokens, revokeToken } from '#runtime/access/tokens.ts';
+import { createToken, readTokens, resultTokens, revokeToken } from '#runtime/access/tokens.ts';
 
 import { readUpstreams, upstreamsName } from '../../gateway/foreign/upstreams-file.ts';
-import { resultTokens } from '../../gateway/long-answers.ts';
 import { requireData } from '../reach.ts';
 import { table } from '../table.ts';
 

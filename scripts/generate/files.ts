@@ -8,7 +8,7 @@ import { commandReference } from './commands.ts';
 import { envExample } from './env-example.ts';
 import { grafanaBoard } from './grafana.ts';
 import { withListTokens } from './list-tokens.ts';
-import { reportFiles, withFigures } from './performance.ts';
+import { reportFiles, withFigures, withSuites } from './performance.ts';
 import { compiledProtos } from './protos.ts';
 import { withPicture, withServiceTable } from './readme.ts';
 import { withProcessTable } from './security.ts';
@@ -36,7 +36,7 @@ export async function generatedFiles(read: (path: string) => string): Promise<Re
     ['proto/flotilla.json', compiledProtos('proto', ['flotilla'])],
     ['proto/standard.json', compiledProtos('proto', ['grpc', 'google'])],
     ['tests/support/wire-protos.json', compiledProtos('tests/support/protos')],
-    ['docs/performance.md', withFigures(read('docs/performance.md'), reportFiles.map(read))],
+    ['docs/performance.md', withFigures(withSuites(read('docs/performance.md')), reportFiles.map(read))],
   ]);
   for (const [name, text] of unitFiles(allProcesses)) files.set(`config/systemd/${name}`, text);
   for (const { entry, service } of services) {

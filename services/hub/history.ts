@@ -5,8 +5,8 @@ import { takeTurn } from '#runtime/turns.ts';
 
 import type { Agents } from './agents.ts';
 import { mailboxOf } from './directory.ts';
-import type { DeadLetter, DeadPlace, Delivery, Placed, Receiver } from './engine/engine.ts';
-import { readAtOnce, readPerCall } from './limits.ts';
+import type { DeadLetter, DeadPlace, Delivery, Page, Placed, Receiver } from './engine/engine.ts';
+import { pagesPerCall, readAtOnce, readPerCall } from './limits.ts';
 import type { Mesh } from './mesh.ts';
 import type { AgentName, Stored } from './message.ts';
 import { topicGlob } from './routing/glob.ts';
@@ -38,11 +38,6 @@ const clockSlackMs = 60_000;
 const maySee = ({ owner, readers, envelope }: Omit<Stored, 'body'>, caller: string) =>
   owner === caller || envelope.topic !== undefined || readers.includes(caller);
 
-const isPast = ({ backwards, fromMs, toMs }: Query, { envelope }: Stored) =>
-  backwards
-    ? fromMs !== undefined && envelope.timeMs < fromMs - clockSlackMs
-    : toMs !== undefined && envelope.timeMs >= toMs + clockSlackMs;
-
 function filterOf({ topic, type, agent, fromMs, toMs }: Query, caller: string) {
   const fitsTopic = topic === undefined ? undefined : topicGlob(topic);
   const fitsType = type === undefined ? undefined : topicGlob(type);
@@ -71,28 +66,37 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
     return toMs === undefined ? Number.MAX_SAFE_INTEGER : engine.placeAt(toMs);
   }
 
+  /** The place beyond which nothing fits, in the direction of reading. */
+  async function endOf({ backwards, fromMs, toMs }: Query): Promise<number> {
+    if (backwards) return fromMs === undefined ? 0 : engine.placeAt(fromMs - clockSlackMs);
+    return toMs === undefined ? Infinity : (await engine.placeAt(toMs + clockSlackMs)) - 1;
+  }
+
   /** Pages of the log that the caller may see and that fit. Looks at a bounded part of it at a time. */
   async function search(query: Query, from: number | undefined, caller: string): Promise<Found> {
     const fits = filterOf(query, caller);
     const messages: Stored[] = [];
-    let place = from ?? (await startOf(query));
-    for (let looked = 0; looked < readPerCall;) {
-      const { correlationId, backwards } = query;
-      // oxlint-disable-next-line no-await-in-loop -- page after page
-      const page = await inTurnOf(caller, async () =>
-        engine.read({ correlationId, from: place, backwards, most: readAtOnce }),
-      );
-      if (page.length === 0) return { messages, next: undefined };
-      looked += page.length;
-      for (const stored of page) {
-        if (isPast(query, stored)) return { messages, next: undefined };
-        place = stored.seq;
+    const end = await endOf(query);
+    let place: number | undefined = from ?? (await startOf(query));
+    for (let pages = 0; pages < pagesPerCall && place !== undefined; pages += 1) {
+      const begin: number = place;
+      const page: Page = await inTurnOf(caller, async () => pageOf(query, begin)); // oxlint-disable-line no-await-in-loop -- page after page
+      for (const stored of page.messages) {
         if (!fits(stored)) continue;
         messages.push(stored);
-        if (messages.length === query.most) return { messages, next: place };
+        if (messages.length === query.most) return { messages, next: stored.seq };
       }
+      place = page.next;
+      if (place !== undefined && (query.backwards ? place <= end : place >= end)) place = undefined;
     }
     return { messages, next: place };
+  }
+
+  async function pageOf({ correlationId, agent, backwards }: Query, from: number): Promise<Page> {
+    const span = { correlationId, from, backwards, most: readAtOnce };
+    if (agent !== undefined && correlationId === undefined) return engine.readOf(agent, span);
+    const messages = await engine.read(span);
+    return { messages, next: messages.at(-1)?.seq };
   }
 
   /** All that fits, page after page; pages may be empty. */

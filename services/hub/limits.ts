@@ -41,6 +41,7 @@ export const sweepMs = second;
 /** What is read of the log at a time, and for one answer. */
 export const readAtOnce = 200;
 export const readPerCall = 5_000;
+export const pagesPerCall = readPerCall / readAtOnce;
 
 export const hubName = 'hub';
 export const topics = {

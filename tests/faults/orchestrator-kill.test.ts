@@ -19,7 +19,8 @@ const workers = ['ada', 'bob', 'cyd', 'dan', 'eve', 'fay', 'gus'];
 /** Tasks whose claim was answered to nobody come back after it. */
 const leaseSeconds = 2;
 const layerWidth = 10;
-const mostAtOnce = 5_000;
+/** A call has at most 100,000 values. */
+const mostAtOnce = 2_500;
 
 /** A completion that a worker was told of. */
 interface Told {
@@ -86,15 +87,15 @@ function faultsOf({ told, tasks, attempts, results, edges, events }: Outcome): s
   return faults;
 }
 
-/** Until it is answered; a refusal is an answer. */
+/** Until it is answered; a refusal is an answer. @throws Error for a request that is none. */
 async function ask(target: () => Target, tool: string, args: Readonly<Record<string, unknown>>) {
   for (;;) {
-    try {
-      const answer = await callTool(target(), tool, args);
-      const code = codeOf(answer);
-      if (code !== 'unavailable' && answer.result) return { code, value: answer.result['structuredContent'] };
-    } catch {
-      // It was killed.
+    // It may have been killed.
+    const answer = await callTool(target(), tool, args).catch(() => undefined);
+    const code = answer && codeOf(answer);
+    if (answer && code !== 'unavailable') {
+      if (!answer.result) throw new Error(`${tool}: ${answer.error?.message}`);
+      return { code, value: answer.result['structuredContent'] };
     }
     await sleep(20);
   }

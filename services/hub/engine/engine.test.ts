@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 
 import { surround } from '../../../tests/support/surround.ts';
 import type { Envelope, Stored } from '../message.ts';
-import type { Engine, Mailbox, Outgoing, Settlement } from './engine.ts';
+import type { Engine, Mailbox, Outgoing, Page, Settlement } from './engine.ts';
 import { engines, surroundings } from './engines.fixture.ts';
 import { boxOf, leaseOf, messageOf, start } from './messages.fixture.ts';
 
@@ -115,6 +115,37 @@ for (const [name, open] of Object.entries(engines)) {
         expect(await engine.placeAt(start + 1_000)).toBe(sent[1]);
         expect(await engine.placeAt(start + 1_001)).toBe(sent[2]);
         expect(await engine.placeAt(start + 9_000)).toBe(last);
+      });
+
+      test('is read for one agent, both ways, however much others say', async () => {
+        await using opened = await open();
+        const { engine } = opened;
+        const [from] = await send(engine, message({ source: 'one' }));
+        for (const half of [0, 1]) {
+          const others = Array.from({ length: 3_000 }, (_, at) =>
+            message({ id: `${half} ${at}` }, box('many', { most: 10_000 })),
+          );
+          await send(engine, ...others); // oxlint-disable-line no-await-in-loop -- in this order
+        }
+        const last = message({}, box('one'));
+        const [to] = await send(engine, { ...last, stored: { ...last.stored, receivers: ['other', 'one'] } });
+
+        const all = async (backwards: boolean, most: number) => {
+          const found: number[] = [];
+          let next: number | undefined = backwards ? Number.MAX_SAFE_INTEGER : 0;
+          while (next !== undefined) {
+            const page: Page = await engine.readOf('one', { from: next, backwards, most }); // oxlint-disable-line no-await-in-loop -- page after page
+            found.push(...page.messages.map(({ seq }) => seq));
+            ({ next } = page);
+          }
+          return found;
+        };
+        expect(await all(false, 10)).toEqual([from?.seq, to?.seq]);
+        expect(await all(true, 10)).toEqual([to?.seq, from?.seq]);
+        expect(await all(true, 1)).toEqual([to?.seq, from?.seq]);
+        expect(await engine.readOf('nobody', { from: 0, backwards: false, most: 10 })).toMatchObject({
+          messages: [],
+        });
       });
 
       test('outlives a start, and never uses a place again', async () => {

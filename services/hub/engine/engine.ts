@@ -137,6 +137,13 @@ export interface DeadLetter extends Delivery {
 /** Dead letters are in the order of when they died, then of their places, then of their mailboxes. */
 export type DeadPlace = Pick<DeadLetter, 'atMs' | 'seq' | 'agent'>;
 
+/** Some of what was asked for: a bounded part of the log is looked at in one go. */
+export interface Page {
+  readonly messages: readonly Stored[];
+  /** The place to go on from; `undefined` at the end of the log. */
+  readonly next: number | undefined;
+}
+
 /** Which part of the log, in the order of places. */
 export interface Span {
   /** Only those of one conversation. */
@@ -270,6 +277,8 @@ export interface Engine extends AsyncDisposable {
   bury(dead: readonly Receiver[]): Promise<number>;
 
   read(span: Span): Promise<readonly Stored[]>;
+  /** Of all conversations, what is from or to one agent; a message that only names it may be among them. */
+  readOf(agent: AgentName, span: Omit<Span, 'correlationId'>): Promise<Page>;
   /** By source and id. */
   find(source: AgentName, id: string): Promise<Stored | undefined>;
   /** The first place whose time is not before this; one after the last when there is none. */

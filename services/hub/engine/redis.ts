@@ -23,10 +23,12 @@ import {
   type Listener,
   type Mailbox,
   type Outgoing,
+  type Page,
   type Placed,
   type Reservation,
   type Settled,
   type Settlement,
+  type Span,
 } from './engine.ts';
 import { openLink, type Argument, type Link, type RedisSettings, type Reply } from './redis-link.ts';
 
@@ -37,6 +39,8 @@ const atOnce = 500;
 const mostPlaces = 500;
 const mostAppendedBytes = 8 * 1_048_576;
 const pageOfLogBytes = 1_048_576;
+/** Places of the log that one script looks through for one agent: some milliseconds of work. */
+const placesOfLog = 2_000;
 /** What servers say of themselves is asked this seldom. */
 const informationMs = 10_000;
 
@@ -240,6 +244,25 @@ export async function openRedis(
   });
   const run: Link['run'] = async (script, args) => link.run(script, args);
   const call: Link['call'] = async (command, key, ...args) => link.call(command, key, ...args);
+
+  /** @param words that have to be in what the log says of a message. */
+  async function readLog({ correlationId = '', from, backwards, most }: Span, words = ''): Promise<Page> {
+    const [next, ...rows] = listOf(
+      await run('read', [
+        correlationId,
+        whole(from),
+        backwards ? '1' : '0',
+        most,
+        pageOfLogBytes,
+        words,
+        words === '' ? 0 : placesOfLog,
+      ]),
+    );
+    return {
+      messages: rowsOf(rows, 5).map(storedOf),
+      next: text(next) === '' ? undefined : Number(text(next)),
+    };
+  }
 
   function tell(kind: Kind, key: string, stands: string): void {
     const name = `${kind}\n${key}`;
@@ -471,22 +494,15 @@ export async function openRedis(
       );
     },
 
-    async read({ correlationId = '', from, backwards, most }) {
-      const reply = await run('read', [
-        correlationId,
-        whole(from),
-        backwards ? '1' : '0',
-        most,
-        pageOfLogBytes,
-      ]);
-      return rowsOf(reply, 5).map(storedOf);
-    },
+    read: async (span) => (await readLog(span)).messages,
+
+    readOf: async (agent, span) => readLog(span, JSON.stringify(agent)),
 
     async find(source, id) {
       const [seq = ''] = text(await call('HGET', `i:${source}`, id)).split(':');
       if (seq === '') return undefined;
-      const [row] = rowsOf(await run('read', ['', Number(seq) - 1, '0', 1, 0]), 5).map(storedOf);
-      return row?.seq === Number(seq) ? row : undefined;
+      const { messages } = await readLog({ from: Number(seq) - 1, backwards: false, most: 1 });
+      return messages[0]?.seq === Number(seq) ? messages[0] : undefined;
     },
 
     placeAt: async (timeMs) => number(await run('place-at', [whole(timeMs)])),

@@ -58,6 +58,8 @@ type HeadRow = Pick<MessageRow, 'seq' | 'envelope' | 'owner'>;
 
 /** Bodies that one page of the log holds at most, beside the first. */
 const pageOfLogBytes = 1_048_576;
+/** Places of the log that are looked through for one agent at once: some milliseconds of work. */
+const placesOfLog = 5_000;
 /** Rows that one sweep looks at: some milliseconds of work. */
 const sweepRows = 500;
 /** How many of a token's oldest messages go at once when it keeps too much: one that fills its quota does not pay for each. */
@@ -179,6 +181,13 @@ export function openMail(
   const forwards = prepare<MessageRow>(`SELECT ${columns} FROM message WHERE seq > ? ORDER BY seq LIMIT ?`);
   const backwards = prepare<MessageRow>(
     `SELECT ${columns} FROM message WHERE seq < ? ORDER BY seq DESC LIMIT ?`,
+  );
+  const isOf = '(source = :agent OR instr(receivers, :quoted) > 0)';
+  const forwardsOf = prepare<MessageRow>(
+    `SELECT ${columns} FROM message WHERE seq > :from AND seq <= :until AND ${isOf} ORDER BY seq LIMIT :most`,
+  );
+  const backwardsOf = prepare<MessageRow>(
+    `SELECT ${columns} FROM message WHERE seq < :from AND seq >= :until AND ${isOf} ORDER BY seq DESC LIMIT :most`,
   );
   const threadForwards = prepare<MessageRow>(
     `SELECT ${columns} FROM message WHERE correlation = ? AND seq > ? ORDER BY seq LIMIT ?`,
@@ -631,6 +640,21 @@ export function openMail(
           ? boundedRows((isBack ? backwards : forwards).iterate(from, most))
           : boundedRows((isBack ? threadBackwards : threadForwards).iterate(correlationId, from, most)),
       ),
+
+    readOf: async (agent, span) =>
+      read(() => {
+        const { first, last } = ends.get() as { first: number | null; last: number | null };
+        if (first === null || last === null) return { messages: [], next: undefined };
+        const from = span.backwards ? Math.min(span.from, last + 1) : Math.max(span.from, first - 1);
+        const until = span.backwards
+          ? Math.max(from - placesOfLog, first)
+          : Math.min(from + placesOfLog, last);
+        const wanted = { agent, quoted: JSON.stringify(agent), from, until, most: span.most };
+        const messages = boundedRows((span.backwards ? backwardsOf : forwardsOf).iterate(wanted));
+        // After the last of them there may be more before `until`.
+        const end = until === (span.backwards ? first : last) ? undefined : until;
+        return { messages, next: messages.at(-1)?.seq ?? end };
+      }),
 
     find: async (source, id) =>
       read(() => {

@@ -1,0 +1,52 @@
+/** Whether a call is handed on, as the caller and the moment allow; and the record of what was answered here. */
+import type { Caller } from '#runtime/access/tokens.ts';
+import type { Account, Exchange } from '#runtime/account/calls.ts';
+import type { ErrorCode } from '#runtime/errors.ts';
+
+import { ended, type Accounted, type Watched } from './hand-on.ts';
+import { Rates } from './rate.ts';
+import { forbidden, mayCall, overRate, unrecorded, type Refusal } from './refusals.ts';
+import type { Route } from './routes.ts';
+import type { Behind } from './surface.ts';
+
+export class Admission {
+  readonly #rates = new Rates();
+
+  /** Why no call of the caller's is made at this time. */
+  refusalNow({ audit: { full: isUnrecorded } }: Account, caller: Caller): Refusal | undefined {
+    if (isUnrecorded) return unrecorded;
+    const waitMs = this.#rates.take(caller, performance.now());
+    return waitMs > 0 ? overRate(caller, waitMs) : undefined;
+  }
+
+  /** Why the call is not handed on. */
+  refusalOf(account: Account, caller: Caller, route: Route<Behind>, errand: Accounted): Refusal | undefined {
+    const refused = this.refusalNow(account, caller);
+    if (refused) return refused;
+    return mayCall(route, caller, errand.target) ? undefined : forbidden(caller.name, route, errand);
+  }
+}
+
+interface Told {
+  readonly responseBytes: number;
+  readonly protocolVersion: string;
+  readonly startedAtMs?: number;
+}
+
+/** Where the answer is put together elsewhere. */
+export const unsaid: Told = { responseBytes: 0, protocolVersion: 'other' };
+
+/** The account of what was answered here. */
+export function recordAnswer(
+  account: Watched,
+  exchange: Exchange,
+  service: string,
+  errand: Accounted,
+  { code: outcome, isOverRate }: { readonly code: 'ok' | ErrorCode; readonly isOverRate?: true },
+  { responseBytes, protocolVersion, startedAtMs }: Told = unsaid,
+): void {
+  if (outcome === 'forbidden') account.metrics.countRefusal('forbidden');
+  if (isOverRate) account.metrics.countRefusal('rate');
+  const how = { outcome, startedAtMs, responseBytes, protocolVersion, isOverRate };
+  ended(account, exchange, service, errand, how);
+}
