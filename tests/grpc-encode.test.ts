@@ -10,10 +10,13 @@ import { argumentsOf } from '#runtime/wire/grpc/words.ts';
 const protos = readProtos(new URL('support/wire-protos.json', import.meta.url));
 const repeat = protos.getMessage('flotilla.test.v1.RepeatRequest') as DescMessage;
 
-const text = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ minLength: 100, maxLength: 400, unit: 'binary' }));
+const text = fc.oneof(
+  fc.string({ unit: 'binary' }),
+  fc.string({ minLength: 100, maxLength: 400, unit: 'binary' }),
+);
 const colour = fc.constantFrom('red', 'dark_blue');
 const int32 = fc.integer();
-const json = fc.jsonValue({ depthSize: 'medium', noUnicodeString: false }).filter((value) => !JSON.stringify(value).includes('-0'));
+const json = fc.jsonValue({ depthSize: 'medium' });
 const { part } = fc.letrec((tie) => ({
   part: fc.record(
     { colour, parts: fc.array(tie('part'), { minLength: 1, maxLength: 2, depthIdentifier: 'part' }) },
@@ -31,24 +34,30 @@ const value = fc.record(
     named: fc.dictionary(text, colour, { minKeys: 1 }),
     part,
     anything: fc.dictionary(text, json),
-    at: fc.date({ min: new Date('0001-01-01T00:00:00Z'), max: new Date('9999-12-31T23:59:59.999Z'), noInvalidDate: true }).map((date) => date.toISOString()),
+    at: fc
+      .date({
+        min: new Date('0001-01-01T00:00:00Z'),
+        max: new Date('9999-12-31T23:59:59.999Z'),
+        noInvalidDate: true,
+      })
+      .map((date) => date.toISOString()),
     numbers: fc.array(int32, { minLength: 1 }),
     long: fc.maxSafeInteger(),
   },
   { requiredKeys: [] },
 );
 
-/** Without the zeros that JSON of protobuf has in times. */
-const plain = (one: object) => {
+/** As JSON has it; and without the zeros that the library writes in times. */
+function plain(one: object): unknown {
   const { at, ...rest } = one as { at?: string };
-  return { ...rest, ...(at !== undefined && { at: new Date(at).toISOString() }) };
-};
+  return JSON.parse(JSON.stringify({ ...rest, ...(at !== undefined && { at: new Date(at) }) }));
+}
 
 describe('A value', () => {
   test('is read back as it was', () => {
     fc.assert(
       fc.property(value, (given) => {
-        expect(plain(argumentsOf(repeat, encoded(repeat, given)))).toEqual(JSON.parse(JSON.stringify(plain(given))));
+        expect(plain(argumentsOf(repeat, encoded(repeat, given)))).toEqual(plain(given));
       }),
     );
   });
@@ -59,15 +68,17 @@ describe('A value', () => {
   });
 
   test('that is nothing is left out, and so is what the message has no field for', () => {
-    expect(encoded(repeat, { text: null, part: undefined, colours: [], numbers: [], unknown: 1 })).toHaveLength(0);
+    expect(
+      encoded(repeat, { text: null, part: undefined, colours: [], numbers: [], unknown: 1 }),
+    ).toHaveLength(0);
   });
 
   test.each([
-    ['a word that the enum lacks', { colour: 'green' }],
-    ['a number that is too large', { count: 2 ** 40 }],
-    ['a number with a fraction', { long: 1.5 }],
-    ['a time that is none', { at: 'yesterday' }],
-  ])('with %s is a bug', (_what, wrong) => {
-    expect(() => encoded(repeat, wrong)).toThrow();
+    ['a word that the enum lacks', { colour: 'green' }, 'no value for "green"'],
+    ['a number that is too large', { count: 2 ** 40 }, 'invalid int32'],
+    ['a number with a fraction', { long: 1.5 }, '1.5'],
+    ['a time that is none', { at: 'yesterday' }, 'NaN'],
+  ])('with %s is a bug', (_what, wrong, words) => {
+    expect(() => encoded(repeat, wrong)).toThrow(words);
   });
 });

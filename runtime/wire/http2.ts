@@ -63,23 +63,26 @@ export function openHttp2({ idleMs, metrics, handle }: Http2Options): Http2 {
       enablePush: false,
     },
   });
-  server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags: number, rawHeaders: string[]) => {
-    // What is wrong with a stream has ended it already.
-    stream.on('error', () => {});
-    const connection = connections.get(stream.session as ServerHttp2Session);
-    if (!connection) {
-      stream.close(constants.NGHTTP2_REFUSED_STREAM);
-      return;
-    }
-    connection.openCalls += 1;
-    stream.once('close', () => (connection.openCalls -= 1));
-    if (bytesOf(rawHeaders) > longestHeadersBytes) {
-      metrics.countRefusal('too_large');
-      stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
-      return;
-    }
-    handle(stream, headers, connection.socket);
-  });
+  server.on(
+    'stream',
+    (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags: number, rawHeaders: string[]) => {
+      // What is wrong with a stream has ended it already.
+      stream.on('error', () => {});
+      const connection = connections.get(stream.session as ServerHttp2Session);
+      if (!connection) {
+        stream.close(constants.NGHTTP2_REFUSED_STREAM);
+        return;
+      }
+      connection.openCalls += 1;
+      stream.once('close', () => (connection.openCalls -= 1));
+      if (bytesOf(rawHeaders) > longestHeadersBytes) {
+        metrics.countRefusal('too_large');
+        stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+        return;
+      }
+      handle(stream, headers, connection.socket);
+    },
+  );
 
   function begin(session: ServerHttp2Session, socket: Socket): void {
     const connection = { socket, openCalls: 0, isAsked: false };

@@ -32,6 +32,7 @@ export class Answer {
     this.#always = { traceparent };
     this.#idleMs = idleMs;
     this.#unread = unread;
+    stream.once('close', () => clearTimeout(this.#timer));
   }
 
   /** One message, and the end. */
@@ -78,11 +79,6 @@ export class Answer {
     return this.stream.closed || this.stream.writableEnded;
   }
 
-  /** Nothing is waited for any more. */
-  rest(): void {
-    clearTimeout(this.#timer);
-  }
-
   #begin(headers: Headers): void {
     this.stream.respond({ ...head, ...headers }, { waitForTrailers: true });
   }
@@ -100,7 +96,7 @@ export class Answer {
         };
         stream.on('drain', ready).on('close', ready);
       });
-      this.rest();
+      clearTimeout(this.#timer);
     }
   }
 

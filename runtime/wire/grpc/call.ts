@@ -77,7 +77,10 @@ function answerOne({ one, headers = {} }: One, given: Words, call: Call): void {
   const { desc, exchange, answer, endsAtMs, fail } = call;
   const { stream } = answer;
   const timeoutMs = endsAtMs === undefined ? undefined : endsAtMs - performance.now();
-  if (timeoutMs !== undefined && timeoutMs <= 0) throw tooLate();
+  if (timeoutMs !== undefined && timeoutMs <= 0) {
+    fail(tooLate());
+    return;
+  }
   const client: Client = {
     get isGone() {
       return stream.closed;
@@ -120,11 +123,16 @@ async function* heard({ desc, exchange, answer, reading, refused }: Call): Async
 }
 
 /** Answers with what comes, until that ends, or the client goes, or waits no longer. */
-function hold({ desc, exchange, answer, endsAtMs, cutOff, fail }: Call, begin: (held: Held) => AsyncGenerator<object>): void {
+function hold(
+  { desc, exchange, answer, endsAtMs, cutOff, fail }: Call,
+  begin: (held: Held) => AsyncGenerator<object>,
+): void {
   const gone = new AbortController();
   answer.stream.once('close', () => gone.abort(cancelled()));
   const late =
-    endsAtMs === undefined ? undefined : setTimeout(() => gone.abort(tooLate()), endsAtMs - performance.now());
+    endsAtMs === undefined
+      ? undefined
+      : setTimeout(() => gone.abort(tooLate()), endsAtMs - performance.now());
   const items = begin({ exchange, gone: gone.signal, cutOff });
   // Who writes to a client that does not read waits, also when it has gone: so what stands open here is ended in its place.
   gone.signal.addEventListener('abort', () => void items.return(undefined).catch(() => {}), { once: true });
@@ -133,7 +141,9 @@ function hold({ desc, exchange, answer, endsAtMs, cutOff, fail }: Call, begin: (
     gone.signal.throwIfAborted();
     answer.end();
   };
-  tell().catch(fail).finally(() => clearTimeout(late));
+  tell()
+    .catch(fail)
+    .finally(() => clearTimeout(late));
 }
 
 const tooLate = () =>

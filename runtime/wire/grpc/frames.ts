@@ -37,21 +37,22 @@ class Parts {
     return this.#receivedBytes === 0;
   }
 
-  /** @throws ToolError for what there is no room for. */
+  /** @throws ToolError for what takes too much room, or work. */
   add(part: Buffer): void {
     this.#parts.push(part);
     this.#count += 1;
     this.#receivedBytes += part.length;
-    const areSmall = this.#count > fewParts && this.#receivedBytes < this.#count * smallPartBytes;
-    if (!areSmall && this.#reading.room.resize(this.#receivedBytes)) return;
-    throw new ToolError(
-      'unavailable',
-      areSmall ? 'The message comes in very many small parts.' : 'The token has too much open here.',
-      {
-        hint: areSmall ? 'Send it at once.' : 'Read the answers, and try again.',
+    if (this.#count > fewParts && this.#receivedBytes < this.#count * smallPartBytes) {
+      throw new ToolError('invalid_input', 'The message comes in very many small parts.', {
+        hint: 'Send it at once.',
+      });
+    }
+    if (!this.#reading.room.resize(this.#receivedBytes)) {
+      throw new ToolError('unavailable', 'The token has too much open here.', {
+        hint: 'Read the answers, and try again.',
         retryAfterMs: 1_000,
-      },
-    );
+      });
+    }
   }
 
   /** The next message, when it is whole. @throws ToolError for one that is packed, or too long. */

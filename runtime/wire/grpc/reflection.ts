@@ -51,8 +51,7 @@ export function reflectionOf(services: readonly DescService[], protos: readonly 
 
   return {
     async *talked(heard) {
-      for await (const original_request of heard)
-        yield { original_request, ...answerTo(original_request as Asked) };
+      for await (const original_request of heard) yield { original_request, ...answerTo(original_request) };
     },
   };
 }

@@ -115,7 +115,7 @@ export function openGrpc(options: GrpcOptions): Grpc {
     throw new TypeError(`${account.service} says nothing of ${face.service}/${desc.name}.`);
   }
 
-  /** @throws GrpcError for a call that may not be made. */
+  /** @throws GrpcError or ToolError for a call that may not be made. */
   function requireAdmitted({ path, caller, hasSecret }: Asked): void {
     if (isOpen(path)) return;
     const { audit, metrics } = account;
@@ -133,11 +133,8 @@ export function openGrpc(options: GrpcOptions): Grpc {
     if (caller.only === undefined && account.allowed(caller.scope)) return;
     metrics.countRefusal('forbidden');
     audit.appendCall(refusalRecord(account, { caller: caller.name, method, outcome: 'forbidden' }), false);
-    throw told.statusOf({
-      code: 'forbidden',
-      message: `The token "${caller.name}" may not use ${account.service}.`,
+    throw new ToolError('forbidden', `The token "${caller.name}" may not use ${account.service}.`, {
       hint: `It needs the scope ${account.service}:read. See: flotilla token create --help`,
-      retryAfterMs: undefined,
     });
   }
 
@@ -165,8 +162,7 @@ export function openGrpc(options: GrpcOptions): Grpc {
     };
     try {
       const found = methods.get(path);
-      if (!found)
-        throw notImplemented('There is no such method here. Reflection lists those there are.');
+      if (!found) throw notImplemented('There is no such method here. Reflection lists those there are.');
       requireAdmitted(asked);
       requirePlain(headers);
       const timeoutMs = timeoutOf(headers);
@@ -175,10 +171,7 @@ export function openGrpc(options: GrpcOptions): Grpc {
         account.metrics.countRefusal('busy');
         throw new ToolError('unavailable', hasTooMuchOpen(caller.name), { retryAfterMs: 1_000 });
       }
-      stream.once('close', () => {
-        room.close();
-        answer.rest();
-      });
+      stream.once('close', () => room.close());
       answerCall(found.method, {
         desc: found.desc,
         exchange,
@@ -209,11 +202,7 @@ export function openGrpc(options: GrpcOptions): Grpc {
       takeTurn(caller?.name ?? '', () => {
         if (foreign) {
           account.metrics.countRefusal(foreign);
-          refuse(
-            stream,
-            403,
-            'The authority or the origin names another site: use 127.0.0.1 or localhost.',
-          );
+          refuse(stream, 403, 'The authority or the origin names another site: use 127.0.0.1 or localhost.');
         } else if (!contentType.test(headers['content-type'] ?? '')) {
           account.metrics.countRefusal('malformed');
           refuse(
@@ -233,7 +222,10 @@ export function openGrpc(options: GrpcOptions): Grpc {
   };
 }
 
-const refusals: Readonly<Partial<Record<ErrorCode, Refusal>>> = { too_large: 'too_large', unavailable: 'busy' };
+const refusals: Readonly<Partial<Record<ErrorCode, Refusal>>> = {
+  too_large: 'too_large',
+  unavailable: 'busy',
+};
 
 /** In whose name those ask who need no token. */
 const stranger: Caller = { name: '', scope: [], hash: '' };
@@ -274,5 +266,6 @@ function refuse(stream: ServerHttp2Stream, status: number, error: string): void 
     'content-type': 'application/json',
     'x-content-type-options': 'nosniff',
   });
-  stream.end(JSON.stringify({ error }));
+  // An answer to HEAD has ended already.
+  if (!stream.writableEnded) stream.end(JSON.stringify({ error }));
 }
