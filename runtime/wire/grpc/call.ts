@@ -82,9 +82,7 @@ function answerOne({ one, headers = {} }: One, given: Words, call: Call): void {
     return;
   }
   const client: Client = {
-    get isGone() {
-      return stream.closed;
-    },
+    isGone: () => stream.closed,
     whenGone(act) {
       stream.once('close', act);
       return () => stream.off('close', act);

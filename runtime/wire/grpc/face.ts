@@ -21,8 +21,10 @@ import { encoded } from './encode.ts';
 /** A message in the words of tools. */
 export type Words = Readonly<Record<string, unknown>>;
 
-/** What is known of whoever waits for a call. */
-export type Client = Pick<Wire, 'isGone' | 'whenGone' | 'timeoutMs'>;
+/** Whoever waits for a call. */
+export interface Client extends Pick<Wire, 'whenGone' | 'timeoutMs'> {
+  readonly isGone: () => boolean;
+}
 
 /** Of a call that has passed the gate, whose answer is a stream. */
 export interface Held {
@@ -64,18 +66,7 @@ const goodbyeMs = 1_000;
 export function faceOf(options: FaceOptions) {
   const { account, deps, streams, listeners, statuses, stopping } = options;
 
-  const wireOf = (client: Client): Wire => ({
-    get isGone() {
-      return client.isGone;
-    },
-    whenGone: (act) => client.whenGone(act),
-    protocolVersion: 'grpc',
-    timeoutMs: client.timeoutMs,
-    mayStream: false,
-    protocol: undefined,
-    progress() {},
-    resourceUpdated: options.resourceUpdated,
-  });
+  const wireOf = (client: Client) => new GrpcWire(client, options.resourceUpdated);
 
   /** Calls a tool. */
   function unary({ output }: DescMethod, tool: AnyTool<unknown>): One {
@@ -194,10 +185,33 @@ export function faceOf(options: FaceOptions) {
   };
 }
 
+class GrpcWire implements Wire {
+  readonly protocolVersion = 'grpc';
+  readonly mayStream = false;
+  readonly protocol = undefined;
+  readonly timeoutMs: number | undefined;
+  readonly resourceUpdated: Wire['resourceUpdated'];
+  readonly #client: Client;
+
+  constructor(client: Client, resourceUpdated: Wire['resourceUpdated']) {
+    this.#client = client;
+    this.timeoutMs = client.timeoutMs;
+    this.resourceUpdated = resourceUpdated;
+  }
+
+  get isGone(): boolean {
+    return this.#client.isGone();
+  }
+
+  whenGone(act: () => void): () => void {
+    return this.#client.whenGone(act);
+  }
+
+  progress(): void {}
+}
+
 const clientUntil = (gone: AbortSignal): Client => ({
-  get isGone() {
-    return gone.aborted;
-  },
+  isGone: () => gone.aborted,
   whenGone(act) {
     gone.addEventListener('abort', act);
     return () => gone.removeEventListener('abort', act);
