@@ -55,7 +55,7 @@ class Parts {
     }
   }
 
-  /** The next message, when it is whole. @throws ToolError for one that is packed, or too long. */
+  /** The next message, when it is whole. @throws ToolError for one that is not taken. */
   take(): Buffer | undefined {
     if (this.#receivedBytes < this.#wantedBytes) return undefined;
     const [first] = this.#parts;
@@ -78,7 +78,7 @@ class Parts {
   }
 }
 
-/** @throws ToolError */
+/** @throws ToolError for a message that is packed, or too long. */
 function lengthOf(bytes: Buffer, maxBytes: number): number {
   if (bytes[0] !== 0) {
     throw new ToolError('invalid_input', 'The message must not be compressed.', {
