@@ -10,6 +10,7 @@ import type { DescMethod } from '@bufbuild/protobuf';
 import { refusalRecord, type Account, type Exchange } from '../../account/calls.ts';
 import type { Refusal } from '../../account/metrics.ts';
 import { continueTrace } from '../../account/trace.ts';
+import { AssertionReader } from '../../access/assertions.ts';
 import type { Caller } from '../../access/tokens.ts';
 import { ToolError, type ErrorCode } from '../../errors.ts';
 import type { GrpcFace } from '../../service.ts';
@@ -34,6 +35,7 @@ export interface GrpcOptions {
   readonly deps: unknown;
   readonly foreign: ForeignCheck;
   readonly authenticate: (secret: string) => Caller | undefined;
+  readonly isCurrent: (caller: Caller) => boolean;
   readonly connections: Pick<Connections, 'asked' | 'spoke'>;
   readonly loads: Loads;
   readonly streams: Streams;
@@ -113,6 +115,18 @@ export function openGrpc(options: GrpcOptions): Grpc {
     if (what !== undefined && what !== 'listened')
       return 'converse' in what ? conversation(desc, what) : unary(desc, what);
     throw new TypeError(`${account.service} says nothing of ${face.service}/${desc.name}.`);
+  }
+
+  /** Who spoke last on a connection, and by which token: the same need not be hashed again. */
+  const recognised = new WeakMap<Socket, { readonly secret: string; readonly caller: Caller }>();
+
+  function callerOf(socket: Socket, secret: string): Caller | undefined {
+    const before = recognised.get(socket);
+    if (before?.secret === secret && options.isCurrent(before.caller)) return before.caller;
+    const caller = options.authenticate(secret);
+    // What is signed is good for a while only.
+    if (caller && !AssertionReader.isOne(secret)) recognised.set(socket, { secret, caller });
+    return caller;
   }
 
   /** @throws GrpcError or ToolError for a call that may not be made. */
@@ -197,7 +211,7 @@ export function openGrpc(options: GrpcOptions): Grpc {
       const foreign = options.foreign(headers[':authority'] ?? headers.host, headers.origin);
       const path = headers[':path']?.split('?', 1)[0] ?? '';
       const secret = bearerOf(headers.authorization);
-      const caller = foreign || secret === undefined ? undefined : options.authenticate(secret);
+      const caller = foreign || secret === undefined ? undefined : callerOf(socket, secret);
       connections.spoke(socket, caller?.name);
       takeTurn(caller?.name ?? '', () => {
         if (foreign) {
