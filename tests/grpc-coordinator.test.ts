@@ -1,9 +1,15 @@
 /** CoordinatorService of the orchestrator, as a stock client of gRPC meets it; and that the .proto files say what the tools say. */
-import { once } from 'node:events';
+import { once, type EventEmitter } from 'node:events';
 
 import { ScalarType, type DescField, type DescMessage } from '@bufbuild/protobuf';
 import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
-import { status, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js';
+import {
+  status,
+  type ClientDuplexStream,
+  type Metadata,
+  type ServiceError,
+  type StatusObject,
+} from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 
@@ -48,6 +54,23 @@ async function newTasks(...tasks: Message[]): Promise<readonly Task[]> {
   const answer = await client.call('CreateTasks', { tasks });
   return answer['tasks'] as readonly Task[];
 }
+
+describe('An answer', () => {
+  test('says that it has text of others, and in its trailers the trace', async () => {
+    const [task] = await newTasks({ title: 'Told', requires: ['nobody'] });
+    const methods = client.client as unknown as Record<string, (...args: unknown[]) => EventEmitter>;
+
+    const call = methods['GetTask']?.({ task_id: task?.task_id }, client.metadata(), () => {});
+    const [[headers], [ended]] = (await Promise.all([
+      once(call as EventEmitter, 'metadata'),
+      once(call as EventEmitter, 'status'),
+    ])) as [[Metadata], [StatusObject]];
+
+    expect(headers.get('flotilla-untrusted')).toEqual(['true']);
+    expect(ended.code).toBe(status.OK);
+    expect(ended.metadata.get('traceparent')).toEqual([expect.stringMatching(/^00-[0-9a-f]{32}-/)]);
+  });
+});
 
 describe('A project', () => {
   test('goes from its first task to its last over gRPC alone', async () => {

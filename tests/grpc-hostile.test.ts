@@ -82,6 +82,8 @@ interface Answer {
   readonly code: number | undefined;
   readonly message: string;
   readonly reset: number | undefined;
+  /** Whether the headers were all, without trailers. */
+  readonly isHeadersOnly: boolean;
 }
 
 const closed = async (emitter: NodeJS.EventEmitter & { readonly closed: boolean | null }) =>
@@ -94,6 +96,8 @@ const closed = async (emitter: NodeJS.EventEmitter & { readonly closed: boolean 
 async function answerOf(stream: ClientHttp2Stream): Promise<Answer> {
   let found: Record<string, string | number | undefined> = {};
   stream.on('response', (headers) => (found = { ...found, ...(headers as typeof found) }));
+  let isHeadersOnly = true;
+  stream.on('trailers', () => (isHeadersOnly = false));
   stream.on('trailers', (trailers) => (found = { ...found, ...(trailers as typeof found) }));
   stream.on('error', () => {});
   stream.resume();
@@ -104,6 +108,7 @@ async function answerOf(stream: ClientHttp2Stream): Promise<Answer> {
     code: code === undefined ? undefined : Number(code),
     message: decodeURIComponent(String(found['grpc-message'] ?? '')),
     reset: stream.rstCode,
+    isHeadersOnly,
   };
 }
 
@@ -214,6 +219,68 @@ describe('A message', () => {
     expect(answer.code).toBe(code);
   });
 
+  test('may come in many parts, and the end by itself', async () => {
+    const session = open();
+    const stream = session.request(headersFor('Repeat'));
+    const answer = answerOf(stream);
+    for (const byte of framed(some)) stream.write(Buffer.from([byte]));
+    await new Promise(setImmediate);
+    stream.end();
+
+    expect((await answer).code).toBe(status.OK);
+    session.close();
+  });
+
+  test('in very many small parts is refused, though the client has not said all', async () => {
+    const session = open();
+    const stream = session.request(headersFor('Echo'));
+    const answer = answerOf(stream);
+    stream.write(framed(Buffer.alloc(100_000)).subarray(0, 5));
+    for (let part = 0; part < 3_000 && !stream.closed; part += 1) {
+      await new Promise((done) => {
+        stream.write(Buffer.from([0]), done);
+      });
+    }
+
+    expect(await answer).toMatchObject({ code: status.INVALID_ARGUMENT, reset: 0 });
+    session.close();
+    await expectServed();
+  });
+
+  test('that is refused at its beginning ends the call, though the client has not said all', async () => {
+    const session = open();
+    const stream = session.request(headersFor('Echo'));
+    const answer = answerOf(stream);
+    stream.write(Buffer.from([0, 0xff, 0xff, 0xff, 0xff]));
+
+    expect(await answer).toMatchObject({ code: status.RESOURCE_EXHAUSTED, reset: 0, isHeadersOnly: true });
+    session.close();
+  });
+
+  test.each([
+    ['none', Buffer.alloc(0), status.UNIMPLEMENTED],
+    ['two', Buffer.concat([framed(Buffer.alloc(0)), framed(Buffer.alloc(0))]), status.UNIMPLEMENTED],
+    ['half a one', framed(Buffer.alloc(9)).subarray(0, 8), status.INVALID_ARGUMENT],
+  ])('is what begins a stream, and not %s', async (_what, bytes, code) => {
+    const session = open();
+
+    expect((await sent(session, 'Listen', bytes)).code).toBe(code);
+    session.close();
+  });
+
+  test('in a conversation that is none ends it, after what was said before', async () => {
+    const session = open();
+    const stream = session.request(headersFor('Talk'));
+    const answer = answerOf(stream);
+    const heard = once(stream, 'data');
+    stream.write(framed(Buffer.from([0x0a, 0x01, 0x78])));
+    await heard;
+    stream.write(framed(Buffer.from([0x0a, 0xff, 0x01])));
+
+    expect(await answer).toMatchObject({ code: status.INVALID_ARGUMENT, reset: 0, isHeadersOnly: false });
+    session.close();
+  });
+
   test('of any bytes is understood or refused, and never a bug', async () => {
     const session = open();
     const bytes = fc.oneof(
@@ -265,6 +332,78 @@ describe('A call', () => {
     session.close();
 
     expect(answer.status).toBe(415);
+  });
+
+  test('is a POST', async () => {
+    const session = open();
+
+    expect((await sent(session, 'Echo', framed(Buffer.alloc(0)), { ':method': 'PUT' })).status).toBe(405);
+    session.close();
+  });
+
+  test('that says its messages are compressed is refused', async () => {
+    const session = open();
+
+    const answer = await sent(session, 'Echo', framed(Buffer.alloc(0)), { 'grpc-encoding': 'gzip' });
+
+    expect(answer).toMatchObject({ status: 200, code: status.UNIMPLEMENTED });
+    session.close();
+  });
+
+  test.each(['', '10', '10X', '-1S', '1.5S', '123456789S'])(
+    'that says "%s" is the time it has is refused',
+    async (timeout) => {
+      const session = open();
+
+      const answer = await sent(session, 'Echo', framed(Buffer.alloc(0)), { 'grpc-timeout': timeout });
+
+      expect(answer).toMatchObject({ status: 200, code: status.INVALID_ARGUMENT, isHeadersOnly: true });
+      session.close();
+    },
+  );
+
+  test('that has all the time in the world is answered', async () => {
+    const session = open();
+
+    const answer = await sent(session, 'Echo', framed(Buffer.from([0x0a, 0x01, 0x78])), {
+      'grpc-timeout': '99999999H',
+    });
+
+    expect(answer).toMatchObject({ status: 200, code: status.OK, isHeadersOnly: false });
+    session.close();
+  });
+
+  const waitFor = (id: string) =>
+    framed(Buffer.concat([Buffer.from([0x0a, Buffer.byteLength(id)]), Buffer.from(id)]));
+
+  test('whose time is over is ended here, though its client waits', async () => {
+    const session = open();
+    const watch = { ':path': '/grpc.health.v1.Health/Watch' };
+
+    const answers = await Promise.all([
+      sent(session, 'WaitForSignal', waitFor('late'), { 'grpc-timeout': '100m' }),
+      sent(session, 'WaitForSignal', waitFor('too late'), { 'grpc-timeout': '1n' }),
+      sent(session, '', framed(Buffer.alloc(0)), { ...watch, 'grpc-timeout': '100000u' }),
+      answerOf(session.request(headersFor('Talk', { 'grpc-timeout': '100m' }))),
+    ]);
+    await moments.seen('late aborted');
+    await moments.seen('conversation ended');
+
+    expect(answers.map(({ code }) => code)).toEqual(answers.map(() => status.DEADLINE_EXCEEDED));
+    expect(moments.hasHappened('too late started')).toBe(false);
+    session.close();
+  });
+
+  test('whose connection breaks is stopped', async () => {
+    const session = open();
+    const stream = session.request(headersFor('WaitForSignal'));
+    stream.on('error', () => {});
+    stream.end(waitFor('broken'));
+    await moments.seen('broken started');
+
+    session.destroy();
+
+    expect(await moments.seen('broken aborted')).toBeUndefined();
   });
 
   test.each([

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
 import { loadSync } from '@grpc/proto-loader';
-import { status, type ServiceError } from '@grpc/grpc-js';
+import { Metadata, status, type ServiceError } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
 import { createToken, revokeToken } from '#runtime/access/tokens.ts';
@@ -297,6 +297,28 @@ describe('A token', () => {
 
     expect(await other.call('Echo', { nonce: 'x' })).toEqual({ nonce: 'x' });
     expect((await failureOf(other.call('TraceOn'))).code).toBe(status.PERMISSION_DENIED);
+  });
+
+  test('that is revoked is no good any more on a connection that knew it, and another is', async () => {
+    using other = grpcClient({ url: served.url, token: await tokenWith('known', ['*']) }, wire);
+    const echo = async (token: string) =>
+      new Promise<number>((resolve) => {
+        const metadata = new Metadata();
+        metadata.set('authorization', `Bearer ${token}`);
+        const methods = other.client as unknown as Record<string, (...args: unknown[]) => void>;
+        methods['Echo']?.({ nonce: 'x' }, metadata, (error: ServiceError | null) =>
+          resolve(error?.code ?? status.OK),
+        );
+      });
+    expect(await other.call('Echo', { nonce: 'x' })).toEqual({ nonce: 'x' });
+
+    await revokeToken(served.dataRoot, 'known');
+
+    await vi.waitFor(async () => {
+      expect((await failureOf(other.call('Echo', { nonce: 'x' }))).code).toBe(status.UNAUTHENTICATED);
+    });
+    expect(await echo(served.token)).toBe(status.OK);
+    expect(await echo('flt_unknown')).toBe(status.UNAUTHENTICATED);
   });
 
   test('that is revoked ends its streams, and says why', async () => {

@@ -308,6 +308,7 @@ export async function startService(
       deps,
       foreign,
       authenticate,
+      isCurrent,
       connections,
       loads,
       streams,

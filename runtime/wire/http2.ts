@@ -2,9 +2,9 @@
 import {
   constants,
   createServer,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
+  type IncomingHttpHeaders,
   type ServerHttp2Session,
+  type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
 
@@ -30,7 +30,7 @@ export interface Http2Options {
   /** As of connections. */
   readonly idleMs: number;
   readonly metrics: Pick<Metrics, 'countRefusal'>;
-  readonly handle: (request: Http2ServerRequest, response: Http2ServerResponse, socket: Socket) => void;
+  readonly handle: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, socket: Socket) => void;
 }
 
 export interface Http2 {
@@ -63,22 +63,26 @@ export function openHttp2({ idleMs, metrics, handle }: Http2Options): Http2 {
       enablePush: false,
     },
   });
-  server.on('request', (request: Http2ServerRequest, response: Http2ServerResponse) => {
-    const { stream } = request;
-    const connection = connections.get(stream.session as ServerHttp2Session);
-    if (!connection) {
-      stream.close(constants.NGHTTP2_REFUSED_STREAM);
-      return;
-    }
-    connection.openCalls += 1;
-    stream.once('close', () => (connection.openCalls -= 1));
-    if (bytesOf(request.rawHeaders) > longestHeadersBytes) {
-      metrics.countRefusal('too_large');
-      stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
-      return;
-    }
-    handle(request, response, connection.socket);
-  });
+  server.on(
+    'stream',
+    (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, _flags: number, rawHeaders: string[]) => {
+      // What is wrong with a stream has ended it already.
+      stream.on('error', () => {});
+      const connection = connections.get(stream.session as ServerHttp2Session);
+      if (!connection) {
+        stream.close(constants.NGHTTP2_REFUSED_STREAM);
+        return;
+      }
+      connection.openCalls += 1;
+      stream.once('close', () => (connection.openCalls -= 1));
+      if (bytesOf(rawHeaders) > longestHeadersBytes) {
+        metrics.countRefusal('too_large');
+        stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+        return;
+      }
+      handle(stream, headers, connection.socket);
+    },
+  );
 
   function begin(session: ServerHttp2Session, socket: Socket): void {
     const connection = { socket, openCalls: 0, isAsked: false };
@@ -107,6 +111,8 @@ export function openHttp2({ idleMs, metrics, handle }: Http2Options): Http2 {
 
   return {
     take(socket) {
+      // Sockets of a server of HTTP/1.1 stay open when the other side has ended; here nothing can be said any more to who has.
+      socket.allowHalfOpen = false;
       server.once('session', (session) => begin(session, socket));
       server.emit('connection', socket);
     },

@@ -25,6 +25,8 @@ export interface ReadSeen {
   /** From when a read was due. */
   readonly p50Ms: number;
   readonly p99Ms: number;
+  /** What a read takes of this process. */
+  readonly cpuUs: number;
 }
 
 const tickMs = 2;
@@ -66,6 +68,7 @@ async function reads(order: ReadOrder): Promise<ReadSeen> {
   const tookMs: number[] = [];
   let failed = 0;
   const open = new Set<Promise<void>>();
+  const cpu = process.cpuUsage();
   const startedAtMs = performance.now();
   for (let sent = 0; sent < perSecond * seconds;) {
     for (; sent < perSecond * seconds; sent += 1) {
@@ -81,12 +84,14 @@ async function reads(order: ReadOrder): Promise<ReadSeen> {
     await pause(tickMs);
   }
   await Promise.all(open);
+  const { user, system } = process.cpuUsage(cpu);
   return {
     done: tookMs.length,
     failed,
     seconds: (performance.now() - startedAtMs) / 1_000,
     p50Ms: percentile(tookMs, 0.5),
     p99Ms: percentile(tookMs, 0.99),
+    cpuUs: (user + system) / (perSecond * seconds),
   };
 }
 

@@ -1,6 +1,5 @@
 /** What stands behind the methods of a service of gRPC: tools, what is listened to, conversations. */
-import { toBinary, type DescMessage, type DescMethod, type Message } from '@bufbuild/protobuf';
-import { ConnectError, createContextKey, type HandlerContext } from '@connectrpc/connect';
+import type { DescMethod } from '@bufbuild/protobuf';
 
 import {
   performTool,
@@ -11,30 +10,44 @@ import {
   type Wire,
 } from '../../account/calls.ts';
 import { covers } from '../../access/scope.ts';
-import { cancelled, ToolError } from '../../errors.ts';
+import { ToolError } from '../../errors.ts';
 import type { Conversation, Outcome, Talk } from '../../service.ts';
 import { ProtocolResult, type AnyTool } from '../../tool.ts';
 import type { Streams } from '../http.ts';
 import type { Listeners } from '../listening.ts';
-import type { Statuses } from './status.ts';
-import { argumentsOf, messageOf } from './words.ts';
+import { GrpcError, notAuthenticated, type Statuses } from './status.ts';
+import { encoded } from './encode.ts';
 
-/** A call that has passed the gate. */
-export interface Admitted {
+/** A message in the words of tools. */
+export type Words = Readonly<Record<string, unknown>>;
+
+/** Whoever waits for a call. */
+export interface Client extends Pick<Wire, 'whenGone' | 'timeoutMs'> {
+  readonly isGone: () => boolean;
+}
+
+/** Of a call that has passed the gate, whose answer is a stream. */
+export interface Held {
   readonly exchange: Exchange;
-  /** Aborted when the client is gone. */
+  /** Aborted when the client is gone, or waits no longer. */
   readonly gone: AbortSignal;
   /** Ends the call without a word, for a client that reads none. */
   readonly cutOff: () => void;
 }
 
-export const admittedKey = createContextKey<Admitted | undefined>(undefined);
-
-function admittedOf({ values }: HandlerContext): Admitted {
-  const admitted = values.get(admittedKey);
-  if (!admitted) throw new TypeError('The call has not passed the gate.');
-  return admitted;
+/** How a method is answered: with one message, which is encoded, or with many. */
+export interface One {
+  readonly one: (given: Words, exchange: Exchange, client: Client) => Reply | Promise<Reply>;
+  readonly headers?: Readonly<Record<string, string>>;
 }
+export interface Many {
+  readonly many: (given: Words, held: Held) => AsyncGenerator<object>;
+}
+export interface Talked {
+  readonly talked: (heard: AsyncIterable<Words>, held: Held) => AsyncGenerator<object>;
+}
+export type Reply = Uint8Array | GrpcError;
+export type Method = One | Many | Talked;
 
 export interface FaceOptions {
   readonly account: Account;
@@ -47,113 +60,54 @@ export interface FaceOptions {
   readonly resourceUpdated: (uri: string) => void;
 }
 
-type Begin = (signal: AbortSignal, exchange: Exchange) => AsyncIterable<Message>;
-
 /** How long a stream that ends may take to say so. */
 const goodbyeMs = 1_000;
 
 export function faceOf(options: FaceOptions) {
   const { account, deps, streams, listeners, statuses, stopping } = options;
 
-  const wireOf = (gone: AbortSignal, timeoutMs?: number): Wire => ({
-    get isGone() {
-      return gone.aborted;
-    },
-    whenGone(act) {
-      gone.addEventListener('abort', act);
-      return () => gone.removeEventListener('abort', act);
-    },
-    protocolVersion: 'grpc',
-    timeoutMs,
-    mayStream: false,
-    protocol: undefined,
-    progress() {},
-    resourceUpdated: options.resourceUpdated,
-  });
-
-  function given(desc: DescMessage, message: Message): Record<string, unknown> {
-    try {
-      return argumentsOf(desc, message);
-    } catch (error) {
-      if (error instanceof ToolError) account.metrics.countRefusal('malformed');
-      throw error;
-    }
-  }
+  const wireOf = (client: Client) => new GrpcWire(client, options.resourceUpdated);
 
   /** Calls a tool. */
-  function unary({ input, output }: DescMethod, tool: AnyTool<unknown>) {
-    return async (message: Message, context: HandlerContext): Promise<Message> => {
-      const { exchange, gone } = admittedOf(context);
-      try {
-        const wire = wireOf(gone, context.timeoutMs());
-        const answer = await performTool<unknown, Message | ConnectError>(
-          account,
-          exchange,
-          wire,
-          tool,
-          given(input, message),
-          deps,
-          {
-            answer: (reply) => messageOf(output, valueOf(tool, reply)),
-            fail: (failure) => statuses.statusOf(failure),
-            sizeBytes: (result) => (result instanceof ConnectError ? 0 : toBinary(output, result).length),
-          },
-        );
-        if (answer instanceof ConnectError) throw answer;
-        if (tool.untrusted) context.responseHeader.set('flotilla-untrusted', 'true');
-        return answer;
-      } catch (error) {
-        throw statuses.thrown(error, account, exchange.trace);
-      } finally {
-        context.responseTrailer.set('traceparent', exchange.trace.traceparent);
-      }
+  function unary({ output }: DescMethod, tool: AnyTool<unknown>): One {
+    return {
+      one: (given, exchange, client) =>
+        performTool<unknown, Reply>(account, exchange, wireOf(client), tool, given, deps, {
+          answer: (reply) => encoded(output, valueOf(tool, reply)),
+          fail: statuses.statusOf,
+          sizeBytes: (reply) => (reply instanceof GrpcError ? 0 : reply.length),
+        }),
+      ...(tool.untrusted && { headers: { 'flotilla-untrusted': 'true' } }),
     };
   }
 
   /** A stream that is open until it ends by itself, or its client, its token or the process does. */
-  function held(method: DescMethod, context: HandlerContext, begin: Begin): AsyncIterable<Message> {
-    const admitted = admittedOf(context);
-    return endedWith(admitted.gone, holding(method, admitted, begin));
-  }
-
   async function* holding(
-    method: DescMethod,
-    { exchange, gone, cutOff }: Admitted,
-    begin: Begin,
-  ): AsyncGenerator<Message> {
+    { name, parent }: DescMethod,
+    { exchange, gone, cutOff }: Held,
+    begin: (signal: AbortSignal) => AsyncIterable<object>,
+  ): AsyncGenerator<object> {
     const { caller } = exchange;
-    const name = `gRPC ${method.parent.name}/${method.name}`;
     const ended = new AbortController();
-    const end = (why: ConnectError) => {
+    const end = (why: Error) => {
       ended.abort(why);
       setTimeout(cutOff, goodbyeMs).unref();
     };
-    const stop = () =>
-      end(
-        statuses.thrown(
-          new ToolError('unavailable', 'The service stops.', { hint: 'Connect again.' }),
-          account,
-          exchange.trace,
-        ),
-      );
+    const stop = () => end(new ToolError('unavailable', 'The service stops.', { hint: 'Connect again.' }));
     try {
       if (streams.areTaken(caller)) throw tooManyStreams(caller.name);
       using _held = streams.hold(caller, () =>
-        end(statuses.unauthenticated('The token has ended, or may do less now.')),
+        end(notAuthenticated('The token has ended, or may do less now.')),
       );
       if (stopping.aborted) stop();
       stopping.addEventListener('abort', stop);
-      account.audit.appendCall(
-        refusalRecord(account, { caller: caller.name, method: name, outcome: 'ok' }),
-        false,
-      );
-      yield* begin(AbortSignal.any([gone, ended.signal]), exchange);
-      if (gone.aborted) throw cancelled();
+      const method = `gRPC ${parent.name}/${name}`;
+      account.audit.appendCall(refusalRecord(account, { caller: caller.name, method, outcome: 'ok' }), false);
+      yield* begin(AbortSignal.any([gone, ended.signal]));
+      gone.throwIfAborted();
       ended.signal.throwIfAborted();
     } catch (error) {
-      throw ended.signal.aborted && !(error instanceof ConnectError)
-        ? (ended.signal.reason as ConnectError)
-        : statuses.thrown(error, account, exchange.trace);
+      throw ended.signal.aborted && !(error instanceof GrpcError) ? ended.signal.reason : error;
     } finally {
       stopping.removeEventListener('abort', stop);
     }
@@ -168,19 +122,15 @@ export function faceOf(options: FaceOptions) {
   }
 
   /** Tells what happens: the next event is asked for when the one before has been taken. */
-  function listened(method: DescMethod, whom: Listeners) {
-    return (message: Message, context: HandlerContext): AsyncIterable<Message> =>
-      held(method, context, async function* events(signal, exchange) {
-        const { caller } = exchange;
-        requireListening(caller, whom);
-        for await (const { id, event, data } of await whom.begin(
-          given(method.input, message),
-          caller,
-          signal,
-        )) {
-          yield messageOf(method.output, { id, event, data });
-        }
-      });
+  function listened(method: DescMethod, whom: Listeners): Many {
+    return {
+      many: (given, held) =>
+        holding(method, held, async function* events(signal) {
+          const { caller } = held.exchange;
+          requireListening(caller, whom);
+          yield* await whom.begin(given, caller, signal);
+        }),
+    };
   }
 
   /** @throws ToolError forbidden. */
@@ -191,20 +141,18 @@ export function faceOf(options: FaceOptions) {
     throw new ToolError('forbidden', `The token "${name}" may not listen here.`, { hint });
   }
 
-  function conversation(method: DescMethod, { converse }: Conversation<unknown>) {
-    const { input, output } = method;
-    return (messages: AsyncIterable<Message>, context: HandlerContext): AsyncIterable<Message> =>
-      held(method, context, async function* told(signal, exchange) {
-        const talk: Talk<unknown> = {
-          signal,
-          call: async (tool, args, own) =>
-            callIn(exchange, own ? AbortSignal.any([signal, own]) : signal, tool, args),
-        };
-        async function* heard() {
-          for await (const message of until(signal, messages)) yield given(input, message);
-        }
-        for await (const value of converse(heard(), deps, talk)) yield messageOf(output, value);
-      });
+  function conversation(method: DescMethod, { converse }: Conversation<unknown>): Talked {
+    return {
+      talked: (heard, held) =>
+        holding(method, held, (signal) => {
+          const talk: Talk<unknown> = {
+            signal,
+            call: async (tool, args, own) =>
+              callIn(held.exchange, own ? AbortSignal.any([signal, own]) : signal, tool, args),
+          };
+          return converse(until(signal, heard), deps, talk);
+        }),
+    };
   }
 
   /** Each call has an account of its own. */
@@ -212,7 +160,7 @@ export function faceOf(options: FaceOptions) {
     { caller, trace, requestBytes }: Exchange,
     signal: AbortSignal,
     tool: AnyTool<unknown>,
-    args: Readonly<Record<string, unknown>>,
+    args: Words,
   ): Promise<Outcome> {
     const exchange: Exchange = {
       caller,
@@ -223,7 +171,7 @@ export function faceOf(options: FaceOptions) {
       trace,
       outcome: undefined,
     };
-    return performTool<unknown, Outcome>(account, exchange, wireOf(signal), tool, args, deps, {
+    return performTool<unknown, Outcome>(account, exchange, wireOf(clientUntil(signal)), tool, args, deps, {
       answer: (reply) => ({ value: valueOf(tool, reply) }),
       fail: ({ code, message, hint }: Failure) => ({ failure: { code, message, hint } }),
       sizeBytes: (outcome) => Buffer.byteLength(JSON.stringify(outcome)),
@@ -237,6 +185,39 @@ export function faceOf(options: FaceOptions) {
   };
 }
 
+class GrpcWire implements Wire {
+  readonly protocolVersion = 'grpc';
+  readonly mayStream = false;
+  readonly protocol = undefined;
+  readonly timeoutMs: number | undefined;
+  readonly resourceUpdated: Wire['resourceUpdated'];
+  readonly #client: Client;
+
+  constructor(client: Client, resourceUpdated: Wire['resourceUpdated']) {
+    this.#client = client;
+    this.timeoutMs = client.timeoutMs;
+    this.resourceUpdated = resourceUpdated;
+  }
+
+  get isGone(): boolean {
+    return this.#client.isGone();
+  }
+
+  whenGone(act: () => void): () => void {
+    return this.#client.whenGone(act);
+  }
+
+  progress(): void {}
+}
+
+const clientUntil = (gone: AbortSignal): Client => ({
+  isGone: () => gone.aborted,
+  whenGone(act) {
+    gone.addEventListener('abort', act);
+    return () => gone.removeEventListener('abort', act);
+  },
+});
+
 function valueOf(
   tool: AnyTool<unknown>,
   reply: ProtocolResult | { readonly value: Record<string, unknown> },
@@ -244,14 +225,6 @@ function valueOf(
   if (reply instanceof ProtocolResult)
     throw new ToolError('invalid_input', `${tool.name} asks back.`, { hint: 'Call it over MCP.' });
   return reply.value;
-}
-
-/**
- * Who writes to a client that does not read waits, also when it has gone: so what stands open here is ended in its place.
- */
-export function endedWith<Item>(gone: AbortSignal, items: AsyncGenerator<Item>): AsyncGenerator<Item> {
-  gone.addEventListener('abort', () => void items.return(undefined).catch(() => {}), { once: true });
-  return items;
 }
 
 /** What comes, until the signal is aborted. */

@@ -1,13 +1,12 @@
 /** `grpc.health.v1.Health`: what `/ready` says, for clients of gRPC. As that, it is for everybody on the host. */
 import { setTimeout as pause } from 'node:timers/promises';
 
-import type { DescMethod, Message } from '@bufbuild/protobuf';
-import type { HandlerContext } from '@connectrpc/connect';
+import type { DescMethod } from '@bufbuild/protobuf';
 
 import type { Sign } from '../vital-signs.ts';
-import { endedWith } from './face.ts';
+import type { Many, One, Words } from './face.ts';
 import type { Statuses } from './status.ts';
-import { argumentsOf, messageOf } from './words.ts';
+import { encoded } from './encode.ts';
 
 /** How often it is looked whether what those who watch were told still holds. */
 const lookMs = 1_000;
@@ -34,29 +33,27 @@ export function healthOf({ ready, services, statuses, stopping }: HealthOptions)
     statuses.statusOf({ code, message, hint, retryAfterMs: undefined });
 
   return {
-    check: (method: DescMethod) => async (message: Message) => {
-      const service = serviceOf(method, message);
-      if (!isKnown(service))
-        throw refused('not_found', 'There is no such service here.', `There is: ${services.join(', ')}.`);
-      return messageOf(method.output, { status: await find(service) });
-    },
-    watch:
-      (method: DescMethod) =>
-      (message: Message, { signal }: HandlerContext) =>
-        endedWith(signal, watch(method, message, signal)),
+    check: ({ output }: DescMethod): One => ({
+      async one(given) {
+        const service = serviceOf(given);
+        if (!isKnown(service))
+          return refused('not_found', 'There is no such service here.', `There is: ${services.join(', ')}.`);
+        return encoded(output, { status: await find(service) });
+      },
+    }),
+    watch: { many: (given, { gone }) => watch(serviceOf(given), gone) } satisfies Many,
   };
 
-  async function* watch(method: DescMethod, message: Message, signal: AbortSignal): AsyncGenerator<Message> {
+  async function* watch(service: string, signal: AbortSignal): AsyncGenerator<object> {
     if (watching >= mostWatching)
       throw refused('unavailable', 'Too many watch already.', 'Ask again and again instead: Check.');
     watching += 1;
     try {
-      const service = serviceOf(method, message);
       const either = AbortSignal.any([signal, stopping]);
       let told: string | undefined;
       while (!signal.aborted) {
         const status = await find(service);
-        if (status !== told) yield messageOf(method.output, { status });
+        if (status !== told) yield { status };
         told = status;
         if (stopping.aborted) throw refused('unavailable', 'The service stops.', 'Connect again.');
         await pause(lookMs, undefined, { signal: either, ref: false }).catch(() => {});
@@ -67,7 +64,4 @@ export function healthOf({ ready, services, statuses, stopping }: HealthOptions)
   }
 }
 
-function serviceOf({ input }: DescMethod, message: Message): string {
-  const { service = '' } = argumentsOf(input, message) as { service?: string };
-  return service;
-}
+const serviceOf = ({ service = '' }: Words) => service as string;

@@ -1,16 +1,9 @@
 /** `grpc.reflection.v1.ServerReflection`: what can be called here, for clients that bring no .proto files. */
-import {
-  toBinary,
-  type DescFile,
-  type DescMethod,
-  type DescService,
-  type FileRegistry,
-  type Message,
-} from '@bufbuild/protobuf';
+import { toBinary, type DescFile, type DescService, type FileRegistry } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
-import { Code } from '@connectrpc/connect';
 
-import { argumentsOf, messageOf } from './words.ts';
+import type { Talked } from './face.ts';
+import { codes } from './status.ts';
 
 interface Asked {
   readonly list_services?: string;
@@ -21,7 +14,7 @@ interface Asked {
 }
 
 /** @param protos where the services, and what they need, are found by name. */
-export function reflectionOf(services: readonly DescService[], protos: readonly FileRegistry[]) {
+export function reflectionOf(services: readonly DescService[], protos: readonly FileRegistry[]): Talked {
   const files = new Map<string, DescFile>();
   const add = (file: DescFile) => {
     if (files.has(nameOf(file))) return;
@@ -50,19 +43,17 @@ export function reflectionOf(services: readonly DescService[], protos: readonly 
     const file = name === undefined ? (symbol === undefined ? undefined : fileOf(symbol)) : files.get(name);
     if (!file) {
       const error_message = name ?? symbol ?? 'There are no extensions here.';
-      return { error_response: { error_code: Code.NotFound, error_message } };
+      return { error_response: { error_code: codes.not_found, error_message } };
     }
     const bytes = Buffer.from(toBinary(FileDescriptorProtoSchema, file.proto));
     return { file_descriptor_response: { file_descriptor_proto: [bytes.toString('base64')] } };
   }
 
-  return ({ input, output }: DescMethod) =>
-    async function* reflect(messages: AsyncIterable<Message>): AsyncGenerator<Message> {
-      for await (const message of messages) {
-        const original_request = argumentsOf(input, message);
-        yield messageOf(output, { original_request, ...answerTo(original_request) });
-      }
-    };
+  return {
+    async *talked(heard) {
+      for await (const original_request of heard) yield { original_request, ...answerTo(original_request) };
+    },
+  };
 }
 
 /** With the suffix, as imports have it. */

@@ -95,7 +95,8 @@ const wires: ReadonlyMap<ScalarType | undefined, WireType> = new Map([
   [ScalarType.SFIXED32, WireType.Bit32],
 ]);
 
-const wireOf = (scalar: ScalarType | undefined) => wires.get(scalar) ?? WireType.Varint;
+/** Of a value that is no message; an enum has no scalar type. */
+export const wireOf = (scalar: ScalarType | undefined) => wires.get(scalar) ?? WireType.Varint;
 
 function scanMessage(state: State, fields: Fields, end: number, depth: number): void {
   const { reader } = state;

@@ -1,30 +1,18 @@
 /**
- * The way in for calls of gRPC: whose a call is, whether there is room for it, its turn. Connect speaks the protocol; what is behind it
- * gets calls of callers who are known, as of the gate of HTTP.
+ * The way in for calls of gRPC: whose a call is, whether there is room for it, its turn. What is behind it gets calls of callers who are
+ * known, as of the gate of HTTP.
  */
-import {
-  constants,
-  type Http2ServerRequest,
-  type Http2ServerResponse,
-  type ServerHttp2Stream,
-} from 'node:http2';
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 
 import type { DescMethod } from '@bufbuild/protobuf';
-import {
-  createConnectRouter,
-  createContextKey,
-  createContextValues,
-  type ConnectError,
-  type MethodImpl,
-} from '@connectrpc/connect';
-import type { UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol';
-import { universalResponseToNodeResponse } from '@connectrpc/connect-node';
 
 import { refusalRecord, type Account, type Exchange } from '../../account/calls.ts';
+import type { Refusal } from '../../account/metrics.ts';
 import { continueTrace } from '../../account/trace.ts';
+import { AssertionReader } from '../../access/assertions.ts';
 import type { Caller } from '../../access/tokens.ts';
-import { cancelled, ToolError } from '../../errors.ts';
+import { ToolError, type ErrorCode } from '../../errors.ts';
 import type { GrpcFace } from '../../service.ts';
 import { takeTurn } from '../../turns.ts';
 import type { Connections } from '../connections.ts';
@@ -33,12 +21,13 @@ import type { Streams } from '../http.ts';
 import type { Listeners } from '../listening.ts';
 import { hasTooMuchOpen, type Loads } from '../loads.ts';
 import type { VitalSigns } from '../vital-signs.ts';
-import { admittedKey, faceOf } from './face.ts';
-import { wholeMessages, type Reading } from './frames.ts';
+import { Answer } from './answer.ts';
+import { answerCall } from './call.ts';
+import { faceOf, type Method } from './face.ts';
 import { healthOf } from './health.ts';
 import { readProtos, readStandard, serviceIn } from './protos.ts';
 import { reflectionOf } from './reflection.ts';
-import { encodedMessage, statuses } from './status.ts';
+import { notAuthenticated, notImplemented, statuses } from './status.ts';
 
 export interface GrpcOptions {
   readonly face: GrpcFace<unknown>;
@@ -46,6 +35,7 @@ export interface GrpcOptions {
   readonly deps: unknown;
   readonly foreign: ForeignCheck;
   readonly authenticate: (secret: string) => Caller | undefined;
+  readonly isCurrent: (caller: Caller) => boolean;
   readonly connections: Pick<Connections, 'asked' | 'spoke'>;
   readonly loads: Loads;
   readonly streams: Streams;
@@ -60,20 +50,27 @@ export interface GrpcOptions {
 }
 
 export interface Grpc {
-  readonly handle: (request: Http2ServerRequest, response: Http2ServerResponse, socket: Socket) => void;
+  readonly handle: (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, socket: Socket) => void;
   /** Ends those who would stay for ever. */
   end(): void;
 }
 
 /** What is known of a call before its body is read. */
-interface Call {
+interface Asked {
+  readonly stream: ServerHttp2Stream;
+  readonly headers: IncomingHttpHeaders;
+  readonly path: string;
   readonly caller: Caller | undefined;
   readonly hasSecret: boolean;
-  readonly exchange: Exchange;
-  readonly path: string;
+  /** By `performance.now()`. */
+  readonly atMs: number;
 }
 
-const callKey = createContextKey<Call | undefined>(undefined);
+/** A method, and what its messages are. */
+interface Found {
+  readonly desc: DescMethod;
+  readonly method: Method;
+}
 
 /** A message is protobuf: of JSON in gRPC's frames, whose makers are few, nobody would find the faults. */
 const contentType = /^application\/grpc(?:\+proto)?\s*(?:;|$)/i;
@@ -100,42 +97,41 @@ export function openGrpc(options: GrpcOptions): Grpc {
   });
   const reflect = reflectionOf(services, [protos, standard]);
 
-  const router = createConnectRouter({
-    grpc: true,
-    grpcWeb: false,
-    connect: false,
-    acceptCompression: [],
-    readMaxBytes: options.maxBodyBytes,
-    binaryOptions: { readUnknownFields: false },
-    requestGate: ({ values }) => admit(values.get(callKey)),
-  });
-  const add = (method: DescMethod, implementation: unknown) =>
-    router.rpc(method, implementation as MethodImpl<DescMethod>);
-
-  for (const method of service.methods) add(method, behind(method));
-  for (const method of health.methods) {
-    if (method.name === 'Check') add(method, serving.check(method));
-    if (method.name === 'Watch') add(method, serving.watch(method));
+  const methods = new Map<string, Found>();
+  const add = (desc: DescMethod, method: Method) =>
+    methods.set(`/${desc.parent.typeName}/${desc.name}`, { desc, method });
+  for (const desc of service.methods) add(desc, behind(desc));
+  for (const desc of health.methods) {
+    if (desc.name === 'Check') add(desc, serving.check(desc));
+    if (desc.name === 'Watch') add(desc, serving.watch);
   }
-  for (const { methods } of reflections) for (const method of methods) add(method, reflect(method));
-  const handlers = new Map<string, UniversalHandler>(
-    router.handlers.map((handler) => [handler.requestPath, handler]),
-  );
+  for (const { methods: own } of reflections) for (const desc of own) add(desc, reflect);
   /** As `/health` is. */
   const isOpen = (path: string) => path.startsWith(`/${health.typeName}/`);
 
-  function behind(method: DescMethod): unknown {
-    const what = face.methods[method.name];
-    if (what === 'listened' && listened) return listened(method);
+  function behind(desc: DescMethod): Method {
+    const what = face.methods[desc.name];
+    if (what === 'listened' && listened) return listened(desc);
     if (what !== undefined && what !== 'listened')
-      return 'converse' in what ? conversation(method, what) : unary(method, what);
-    throw new TypeError(`${account.service} says nothing of ${face.service}/${method.name}.`);
+      return 'converse' in what ? conversation(desc, what) : unary(desc, what);
+    throw new TypeError(`${account.service} says nothing of ${face.service}/${desc.name}.`);
   }
 
-  /** @throws ConnectError for a call that may not be made. */
-  function admit(call: Call | undefined): void {
-    if (!call || isOpen(call.path)) return;
-    const { caller, hasSecret, path } = call;
+  /** Who spoke last on a connection, and by which token: the same need not be hashed again. */
+  const recognised = new WeakMap<Socket, { readonly secret: string; readonly caller: Caller }>();
+
+  function callerOf(socket: Socket, secret: string): Caller | undefined {
+    const before = recognised.get(socket);
+    if (before?.secret === secret && options.isCurrent(before.caller)) return before.caller;
+    const caller = options.authenticate(secret);
+    // What is signed is good for a while only.
+    if (caller && !AssertionReader.isOne(secret)) recognised.set(socket, { secret, caller });
+    return caller;
+  }
+
+  /** @throws GrpcError or ToolError for a call that may not be made. */
+  function requireAdmitted({ path, caller, hasSecret }: Asked): void {
+    if (isOpen(path)) return;
     const { audit, metrics } = account;
     const method = `gRPC ${path}`;
     if (!caller) {
@@ -144,150 +140,94 @@ export function openGrpc(options: GrpcOptions): Grpc {
       const reason = hasSecret
         ? 'The bearer token is unknown, revoked or expired'
         : 'A bearer token is missing';
-      throw told.unauthenticated(
+      throw notAuthenticated(
         `${reason}: send the metadata "authorization: Bearer TOKEN". The first one lies in the data folder; see: flotilla token --help`,
       );
     }
     if (caller.only === undefined && account.allowed(caller.scope)) return;
     metrics.countRefusal('forbidden');
     audit.appendCall(refusalRecord(account, { caller: caller.name, method, outcome: 'forbidden' }), false);
-    throw told.statusOf({
-      code: 'forbidden',
-      message: `The token "${caller.name}" may not use ${account.service}.`,
+    throw new ToolError('forbidden', `The token "${caller.name}" may not use ${account.service}.`, {
       hint: `It needs the scope ${account.service}:read. See: flotilla token create --help`,
-      retryAfterMs: undefined,
     });
   }
 
   /** Its turn has come. */
-  function begin(
-    handler: UniversalHandler,
-    request: Http2ServerRequest,
-    response: Http2ServerResponse,
-    call: Call,
-  ): void {
-    const { stream } = request;
-    if (stream.destroyed) return;
-    const { exchange } = call;
-    const owner = exchange.caller.name;
-    const room = loads.open(owner, stream, 0);
-    if (room === undefined) {
-      account.metrics.countRefusal('busy');
-      refuseCall(
-        stream,
-        told.statusOf({
-          code: 'unavailable',
-          message: hasTooMuchOpen(owner),
-          hint: undefined,
-          retryAfterMs: 1_000,
-        }),
-      );
-      return;
-    }
-    stream.once('close', () => room.close());
-    const values = createContextValues().set(callKey, call);
-    const gone = new AbortController();
-    stream.once('close', () => {
-      // Of one that was answered nobody has to be told.
-      if (!stream.writableFinished || stream.rstCode !== constants.NGHTTP2_NO_ERROR) gone.abort(cancelled());
-    });
+  function begin(asked: Asked): void {
+    const { stream, headers, path, caller = stranger, atMs } = asked;
+    if (stream.closed) return;
+    const exchange: Exchange = {
+      caller,
+      session: undefined,
+      takesEvents: false,
+      query: '',
+      requestBytes: 0,
+      trace: continueTrace(headers['traceparent']),
+      outcome: undefined,
+    };
     const cutOff = () => stream.close(constants.NGHTTP2_CANCEL);
-    const unread = () => {
+    const answer = new Answer(stream, exchange.trace, options.idleMs, () => {
       account.metrics.countRefusal('busy');
       cutOff();
+    });
+    /** Who went away in the middle hears nothing, and is no fault of ours. */
+    const fail = (error: unknown) => {
+      if (!stream.closed) answer.fail(told.thrown(error, account, exchange.trace));
     };
-    values.set(admittedKey, { exchange, gone: gone.signal, cutOff });
-    const { methodKind, input } = handler.method;
-    const reading: Reading = {
-      desc: input,
-      maxBytes: options.maxBodyBytes,
-      slowMs: options.requestMs,
-      isSingle: methodKind === 'unary' || methodKind === 'server_streaming',
-      caller: owner,
-      room,
-      came: (bytes) => (exchange.requestBytes = bytes),
-    };
-    async function* body() {
-      try {
-        yield* wholeMessages(request.iterator({ destroyOnReturn: false }), reading);
-      } catch (error) {
-        if (gone.signal.aborted) throw told.thrown(cancelled(), account, exchange.trace);
-        if (error instanceof ToolError) {
-          account.metrics.countRefusal(
-            error.code === 'too_large' ? 'too_large' : error.code === 'unavailable' ? 'busy' : 'malformed',
-          );
-        }
-        throw told.thrown(error, account, exchange.trace);
+    try {
+      const found = methods.get(path);
+      if (!found) throw notImplemented('There is no such method here. Reflection lists those there are.');
+      requireAdmitted(asked);
+      requirePlain(headers);
+      const timeoutMs = timeoutOf(headers);
+      const room = loads.open(caller.name, stream, 0);
+      if (!room) {
+        account.metrics.countRefusal('busy');
+        throw new ToolError('unavailable', hasTooMuchOpen(caller.name), { retryAfterMs: 1_000 });
       }
-    }
-    handler({
-      httpVersion: request.httpVersion,
-      method: request.method,
-      url: `http://127.0.0.1${call.path}`,
-      header: webHeaders(request.headers),
-      body: body(),
-      signal: gone.signal,
-      contextValues: values,
-    })
-      .then(async (answer) =>
-        universalResponseToNodeResponse(unhurried(answer, stream, options.idleMs, unread), response),
-      )
-      .catch((error: unknown) => {
-        // Who went away in the middle is no fault of ours.
-        if (!gone.signal.aborted)
-          account.log.error('request_broke', { error, traceId: exchange.trace.traceId });
-        cutOff();
+      stream.once('close', () => room.close());
+      answerCall(found.method, {
+        desc: found.desc,
+        exchange,
+        answer,
+        reading: { maxBytes: options.maxBodyBytes, slowMs: options.requestMs, room },
+        endsAtMs: timeoutMs === undefined ? undefined : atMs + timeoutMs,
+        cutOff,
+        fail,
+        refused(error) {
+          if (error instanceof ToolError) account.metrics.countRefusal(refusals[error.code] ?? 'malformed');
+        },
       });
+    } catch (error) {
+      fail(error);
+    }
   }
 
   return {
-    handle(request, response, socket) {
-      const { headers } = request;
-      const { stream } = request;
+    handle(stream, headers, socket) {
+      const atMs = performance.now();
       connections.asked(socket, 1);
       stream.once('close', () => connections.asked(socket, -1));
-      const foreign = options.foreign(request.authority ?? headers.host, headers.origin);
-      const path = request.url.split('?', 1)[0] ?? '';
+      const foreign = options.foreign(headers[':authority'] ?? headers.host, headers.origin);
+      const path = headers[':path']?.split('?', 1)[0] ?? '';
       const secret = bearerOf(headers.authorization);
-      const caller = foreign || secret === undefined ? undefined : options.authenticate(secret);
+      const caller = foreign || secret === undefined ? undefined : callerOf(socket, secret);
       connections.spoke(socket, caller?.name);
       takeTurn(caller?.name ?? '', () => {
         if (foreign) {
           account.metrics.countRefusal(foreign);
-          refuse(
-            response,
-            403,
-            'The authority or the origin names another site: use 127.0.0.1 or localhost.',
-          );
-          return;
-        }
-        if (!contentType.test(headers['content-type'] ?? '')) {
+          refuse(stream, 403, 'The authority or the origin names another site: use 127.0.0.1 or localhost.');
+        } else if (!contentType.test(headers['content-type'] ?? '')) {
           account.metrics.countRefusal('malformed');
           refuse(
-            response,
+            stream,
             415,
             'Over HTTP/2, gRPC is spoken here, with protobuf: use HTTP/1.1 for everything else.',
           );
-          return;
-        }
-        const handler = handlers.get(path);
-        if (!handler) {
-          refuseCall(
-            stream,
-            told.unimplemented('There is no such method here. Reflection lists those there are.'),
-          );
-          return;
-        }
-        const exchange: Exchange = {
-          caller: caller ?? stranger,
-          session: undefined,
-          takesEvents: false,
-          query: '',
-          requestBytes: 0,
-          trace: continueTrace(headers['traceparent']),
-          outcome: undefined,
-        };
-        begin(handler, request, response, { caller, hasSecret: secret !== undefined, exchange, path });
+        } else if (headers[':method'] !== 'POST') {
+          account.metrics.countRefusal('malformed');
+          refuse(stream, 405, 'A call is a POST.');
+        } else begin({ stream, headers, path, caller, hasSecret: secret !== undefined, atMs });
       });
     },
     end() {
@@ -296,62 +236,50 @@ export function openGrpc(options: GrpcOptions): Grpc {
   };
 }
 
+const refusals: Readonly<Partial<Record<ErrorCode, Refusal>>> = {
+  too_large: 'too_large',
+  unavailable: 'busy',
+};
+
 /** In whose name those ask who need no token. */
 const stranger: Caller = { name: '', scope: [], hash: '' };
 
-/** What is written at once: so much has to be read before the time is over that one who does not read is given. */
-const pieceBytes = 65_536;
+const unitsMs: Readonly<Record<string, number>> = {
+  H: 3_600_000,
+  M: 60_000,
+  S: 1_000,
+  m: 1,
+  u: 0.001,
+  n: 0.000_001,
+};
+const longestTimerMs = 2 ** 31 - 1;
 
-/** The answer in pieces, of which the next is taken when the client has read the one before; who reads none is cut off after a while. */
-function unhurried(
-  answer: UniversalServerResponse,
-  stream: ServerHttp2Stream,
-  idleMs: number,
-  cutOff: () => void,
-): UniversalServerResponse {
-  const { body, trailer } = answer;
-  if (!body || !trailer) return answer;
-  async function* pieces(inner: AsyncIterable<Uint8Array>, last: Headers) {
-    let timer: NodeJS.Timeout | undefined;
-    try {
-      for await (const bytes of inner) {
-        for (let at = 0; at < bytes.length; at += pieceBytes) {
-          timer = setTimeout(cutOff, idleMs);
-          yield bytes.subarray(at, at + pieceBytes);
-          clearTimeout(timer);
-        }
-      }
-    } finally {
-      clearTimeout(timer);
-    }
-    // What is left of it, and the trailer, are read as well.
-    const rest = setTimeout(cutOff, idleMs);
-    stream.once('close', () => clearTimeout(rest));
-    const message = last.get('grpc-message');
-    if (message !== null) last.set('grpc-message', encodedMessage(decodeURIComponent(message)));
+/** How long the client waits; `undefined` where that is for ever, or as good as. @throws ToolError for what is no time. */
+function timeoutOf({ 'grpc-timeout': header }: IncomingHttpHeaders): number | undefined {
+  if (header === undefined) return undefined;
+  const [, digits, unit = ''] = /^(\d{1,8})([HMSmun])$/.exec(String(header)) ?? [];
+  if (digits === undefined) {
+    throw new ToolError('invalid_input', 'The header grpc-timeout is no time.', {
+      hint: 'It is up to eight digits and a unit, such as 500m or 10S.',
+    });
   }
-  return { ...answer, body: pieces(body, trailer) };
+  const timeoutMs = Number(digits) * (unitsMs[unit] ?? 0);
+  return timeoutMs > longestTimerMs ? undefined : timeoutMs;
 }
 
-/** Headers that are the trailers too. */
-function refuseCall(stream: ServerHttp2Stream, error: ConnectError): void {
-  if (stream.destroyed) return;
-  const headers = {
-    ':status': 200,
-    'content-type': 'application/grpc',
-    'grpc-status': String(error.code),
-    'grpc-message': encodedMessage(error.rawMessage),
-  };
-  stream.respond(headers, { endStream: true });
+/** What comes is not unpacked: a few bytes could be very many. @throws GrpcError */
+function requirePlain({ 'grpc-encoding': encoding = 'identity' }: IncomingHttpHeaders): void {
+  if (encoding !== 'identity')
+    throw notImplemented('Messages must not be compressed: leave grpc-encoding out.');
 }
 
-/** Without those of HTTP/2 itself. */
-function webHeaders(headers: Http2ServerRequest['headers']): Headers {
-  const named = Object.entries(headers).filter(([name]) => !name.startsWith(':'));
-  return new Headers(named.map(([name, value]): [string, string] => [name, String(value)]));
-}
-
-function refuse(response: Http2ServerResponse, status: number, error: string): void {
-  response.writeHead(status, { 'content-type': 'application/json', 'x-content-type-options': 'nosniff' });
-  response.end(JSON.stringify({ error }));
+function refuse(stream: ServerHttp2Stream, status: number, error: string): void {
+  if (stream.closed) return;
+  stream.respond({
+    ':status': status,
+    'content-type': 'application/json',
+    'x-content-type-options': 'nosniff',
+  });
+  // An answer to HEAD has ended already.
+  if (!stream.writableEnded) stream.end(JSON.stringify({ error }));
 }

@@ -3,72 +3,48 @@
  * .proto files, but enums in the tools' own words (`STATUS_IN_PROGRESS` is `in_progress`), and whole numbers as numbers.
  */
 import {
-  fromJson,
+  fromBinary,
   ScalarType,
   toJson,
   type DescEnum,
   type DescField,
   type DescMessage,
   type JsonValue,
-  type Message,
 } from '@bufbuild/protobuf';
 
 import { ToolError } from '../../errors.ts';
 
 /** @throws ToolError `invalid_input` for what JSON has no words for, such as a number that is none, or a time out of range. */
-export function argumentsOf(desc: DescMessage, message: Message): Record<string, unknown> {
+export function argumentsOf(desc: DescMessage, message: Uint8Array): Record<string, unknown> {
   let json: JsonValue;
   try {
-    json = toJson(desc, message, { useProtoFieldName: true });
+    json = toJson(desc, fromBinary(desc, message, { readUnknownFields: false }), { useProtoFieldName: true });
   } catch (error) {
     throw new ToolError('invalid_input', `The message has a value that JSON has no words for.`, {
       hint: 'Numbers are finite, and times lie between the years 1 and 9999.',
       cause: error,
     });
   }
-  return inWords(desc, json, toTool) as Record<string, unknown>;
+  return inWords(desc, json) as Record<string, unknown>;
 }
 
-/** @throws TypeError for a value that does not fit: a bug. */
-export function messageOf(desc: DescMessage, value: object): Message {
-  return fromJson(desc, inWords(desc, value as JsonValue, toMessage), { ignoreUnknownFields: true });
+/** What is no value of the enum is left to the tool to refuse. */
+function wordIn({ values }: DescEnum, name: JsonValue): JsonValue {
+  const value = values.find((one) => one.name === name);
+  return value ? wordOf(value) : name;
 }
-
-interface Direction {
-  readonly enum: (desc: DescEnum, value: JsonValue) => JsonValue;
-  readonly long: (value: JsonValue) => JsonValue;
-}
-
-const toTool: Direction = {
-  // What is no value of the enum is left to the tool to refuse.
-  enum: (desc, name) => {
-    const value = desc.values.find((one) => one.name === name);
-    return value ? wordOf(value) : name;
-  },
-  // In JSON it is a text, since it may have more digits than a number there.
-  long: Number,
-};
-
-const toMessage: Direction = {
-  enum: (desc, word) => {
-    const value = desc.values.find((one) => wordOf(one) === word);
-    if (!value) throw new TypeError(`${desc.typeName} has no value for ${JSON.stringify(word)}.`);
-    return value.name;
-  },
-  long: (value) => value,
-};
 
 /** Without the prefix that all values of an enum have. */
 export const wordOf = ({ localName }: DescEnum['values'][number]) => localName.toLowerCase();
 
 /** Only of messages in which something differs; JSON of others, such as `google.protobuf.Struct`, stays what it is. */
-function inWords(desc: DescMessage, json: JsonValue, direction: Direction): JsonValue {
+function inWords(desc: DescMessage, json: JsonValue): JsonValue {
   if (!differs(desc) || typeof json !== 'object' || json === null || Array.isArray(json)) return json;
   const translated: Record<string, JsonValue> = { ...json };
   for (const field of desc.fields) {
     const value = json[field.name];
     if (value === undefined || value === null) continue;
-    const one = translateOne(field, direction);
+    const one = translateOne(field);
     if (!one) continue;
     translated[field.name] = Array.isArray(value)
       ? value.map((item) => one(item))
@@ -79,11 +55,12 @@ function inWords(desc: DescMessage, json: JsonValue, direction: Direction): Json
   return translated;
 }
 
-function translateOne(field: DescField, direction: Direction): ((value: JsonValue) => JsonValue) | undefined {
+function translateOne(field: DescField): ((value: JsonValue) => JsonValue) | undefined {
   const { enum: own, message, scalar } = field;
-  if (own) return (value) => direction.enum(own, value);
-  if (isLong(scalar)) return direction.long;
-  return message && differs(message) ? (value) => inWords(message, value, direction) : undefined;
+  if (own) return (name) => wordIn(own, name);
+  // In JSON it is a text, since it may have more digits than a number there.
+  if (isLong(scalar)) return Number;
+  return message && differs(message) ? (value) => inWords(message, value) : undefined;
 }
 
 const isLong = (scalar: ScalarType | undefined) =>
