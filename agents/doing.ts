@@ -87,7 +87,13 @@ async function answered(
       question: `The answer begins like a list of steps, and is none: ${message.slice(0, 1_000)} ${howToAnswer}`,
     };
   }
-  return stepsDone(steps, by, task, doer, doing);
+  try {
+    return await stepsDone(steps, by, task, doer, doing);
+  } catch (error) {
+    if (!(error instanceof TaskFailure) || error.retryable) throw error;
+    // The same answer would fail again, however often the task is tried.
+    return { question: `What ${by} answered did not do it. ${error.message.slice(0, 5_000)} ${howToAnswer}` };
+  }
 }
 
 /** @throws TaskFailure */
@@ -150,8 +156,8 @@ async function neededBy(
   for (const id of task.depends_on) {
     const answer = await gateway.callPatiently('get_task', { task_id: id, max_bytes: 1_100_000 }, signal);
     const { key, result = {} } = neededSchema.parse(answer['task']);
-    if (key !== undefined) needs[key] = result;
-    needs[id] = result;
+    // Up to 256 of a megabyte: only those that are referred to are kept.
+    for (const name of key === undefined ? [id] : [key, id]) needs[name] = wanted.has(name) ? result : {};
   }
   return needs;
 }

@@ -17,6 +17,8 @@ export const giveBackMs = 4 * second;
 export const refusedMs = 15 * second;
 /** Between two looks at what waits to be merged: else three times as long as the look took, so that git is asked for a quarter of the time. */
 export const longestBetweenLooksMs = 60 * second;
+/** A merge that a kill left unfinished is given up within this time; later it may be a person's by now. */
+export const longestLeftMs = 60 * 60 * second;
 /** How long what is known of a tool counts. */
 export const knownToolMs = 30 * second;
 

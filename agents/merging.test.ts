@@ -97,10 +97,21 @@ test.each<[string, Json, RegExp]>([
   expect({ status, failures }).toEqual({ status: 'failed', failures: 1 });
 });
 
-test('who may not change the repository cannot have a branch made in it', async () => {
+test.each([
+  [
+    'may only read it',
+    { name: 'weak', scope: ['git:read'] },
+    /The token weak, .* lacks the scope git:destroy/,
+  ],
+  [
+    'has to be asked before something is destroyed',
+    { name: 'asked', scope: ['git'], confirm: 'destructive' as const },
+    /A person has to agree to what the token asked changes/,
+  ],
+])('whose token %s cannot have a branch made in the repository', async (_what, token, words) => {
   const weak = await createToken(fleet.gateway.dataRoot, {
-    name: 'weak',
-    scope: ['orchestrator:write', 'filesystem:write', 'git:read'],
+    ...token,
+    scope: ['orchestrator:write', 'filesystem:write', ...token.scope],
     expiresAt: null,
   });
   const [id = ''] = await make([{ ...inShop, steps: writing('two\n') }], weak);
@@ -108,7 +119,7 @@ test('who may not change the repository cannot have a branch made in it', async 
   const { status, status_reason: reason, git } = await until(id, isOver);
 
   expect(status).toBe('failed');
-  expect(reason).toMatch(/The token weak, .* lacks the scope git:destroy/);
+  expect(reason).toMatch(words);
   expect(gitInShop('branch', '--list', git.branch)).toBe('');
 });
 
@@ -131,7 +142,15 @@ test('what the steps write becomes a commit that is merged, and mended where it 
   // As long as something is not committed, nothing is merged into it.
   writeFileSync(join(shop, 'price.txt'), 'not committed\n');
   const [id = '', next = ''] = await make([
-    { ...inShop, key: 'raise', repository: auto, steps: writing('two\n'), refs: ['#7'] },
+    {
+      ...inShop,
+      // A line of its own would look like the trailer of that task.
+      title: `Raise it\nTask-Id: ${foreign}`,
+      key: 'raise',
+      repository: auto,
+      steps: writing('two\n'),
+      refs: ['#7'],
+    },
     {
       title: 'Read it',
       requires: ['backend'],
@@ -162,8 +181,10 @@ test('what the steps write becomes a commit that is merged, and mended where it 
 
   expect(waiting.result).toMatchObject({ by: 'agent-backend', steps: 1, branch: waiting.git.branch });
   expect(gitInShop('show', '--no-patch', '--format=%an%n%B', waiting.result.commit)).toBe(
-    `agent-backend\nRaise the price\n\nTask-Id: ${id}\nRefs: #7`,
+    `agent-backend\nRaise it Task-Id: ${foreign}\n\nTask-Id: ${id}\nRefs: #7`,
   );
+  expect(gitInShop('log', '--format=%(trailers:key=Task-Id,valueonly)', 'main')).not.toContain(foreign);
+  expect(gitInShop('log', '--format=%B', 'main')).not.toMatch(new RegExp(`^Task-Id: ${foreign}`, 'm'));
   expect(asked.question.question).toMatch(/cannot be merged\. .*conflicts with main in price\.txt/);
   expect(asked.question.question).toContain(place);
   expect(git.merged).toMatchObject({
@@ -171,7 +192,12 @@ test('what the steps write becomes a commit that is merged, and mended where it 
     merged_by: 'agent-integration',
   });
   expect(result.saved.price.content).toBe('two, and not committed\n');
-  expect(existsSync(place)).toBe(true);
+  // Nobody but agents was there, and nothing in it is lost.
+  expect(existsSync(place)).toBe(false);
+  expect(gitInShop('worktree', 'list', '--porcelain')).not.toContain(place);
+  expect(gitInShop('branch', '--list', waiting.git.branch)).not.toBe('');
+  // Another worker made this one.
+  expect(existsSync(join(root, 'ada'))).toBe(true);
   expect(gitInShop('status', '--porcelain')).toBe('');
   expect((await taskOf(foreign)).waiting_for).toBe('merge');
 });

@@ -1,20 +1,29 @@
 /** Tasks that wait for the merge of their branches are looked at again and again; by the agent for integration. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { allProcesses } from '#config/catalogue.ts';
 import type { Log } from '#runtime/account/log.ts';
 
 import { giveBackMs, longestBetweenLooksMs } from './limits.ts';
 import { requireMay, type Deputy } from './permission.ts';
-import { watchMerges, type CallTool, type RepositoryTask } from './repository.ts';
+import { giveUpLeft, watchMerges } from './integration.ts';
+import { mergeNotes } from './merge-notes.ts';
+import type { CallTool, RepositoryTask } from './repository.ts';
 
 export interface MergingParts extends Deputy {
   readonly everyMs: number;
+  /** Where merges are written down. */
+  readonly notesFile: string;
   readonly log: Log;
 }
 
+const isAgent = (worker: string) =>
+  allProcesses.some(({ tier, name }) => tier === 'agent' && name === worker);
+
 /** Git is asked and changed for the owner of each task, who has to be allowed it; the orchestrator takes the agent's own word. */
 export function startMerging(parts: MergingParts): AsyncDisposable {
-  const { agent, gateway, everyMs, log } = parts;
+  const { agent, gateway, everyMs, log, now } = parts;
+  const notes = mergeNotes(parts.notesFile, now);
   const stop = new AbortController();
   // What has begun to change something goes on a little: a merge with conflicts has to be given up again.
   const end = new AbortController();
@@ -30,16 +39,29 @@ export function startMerging(parts: MergingParts): AsyncDisposable {
       return gateway.call(tool, args, isReading ? stop.signal : end.signal);
     };
 
+  /** In the agent's own name: it takes back what is its own. */
+  async function tidyUp(): Promise<void> {
+    for (const left of notes.left()) {
+      if (await giveUpLeft(async (tool, args) => gateway.call(tool, args, end.signal), left))
+        log.warn('left_merge_given_up', { path: left.path });
+      notes.end(left.path);
+    }
+  }
+
   async function look(): Promise<void> {
-    const seen = await watchMerges(call, { worker: agent, callFor });
-    const now = new Map<string, string>();
+    await tidyUp().catch((error: unknown) =>
+      log.warn('left_merge_stays', { reason: (error as Error).message }),
+    );
+    const seen = await watchMerges(call, { worker: agent, callFor, notes, isOurs: isAgent });
+    const looked = new Map<string, string>();
     for (const { task, outcome } of seen) {
-      const words = outcome.state === 'waiting' ? outcome.reason : outcome.state;
-      now.set(task.task_id, words);
+      const kept = outcome.state === 'merged' && outcome.kept !== undefined ? `: ${outcome.kept}` : '';
+      const words = outcome.state === 'waiting' ? outcome.reason : `${outcome.state}${kept}`;
+      looked.set(task.task_id, words);
       if (told.get(task.task_id) !== words)
         log.info('branch_looked_at', { task: task.task_id, branch: task.git.branch, outcome: words });
     }
-    told = now;
+    told = looked;
   }
 
   async function live(): Promise<void> {

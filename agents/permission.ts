@@ -71,7 +71,8 @@ export async function requireMay(
     throw forbidden(
       `The token ${wantedBy}, for which ${tool} would be called, has a choice of tools that does not name it. Make the task with a token that does.`,
     );
-  if (token.confirm === 'writes' && effect !== 'read')
+  const asksAPerson = token.confirm === 'writes' ? effect !== 'read' : effect === 'destroy';
+  if ((token.confirm ?? 'off') !== 'off' && asksAPerson)
     throw forbidden(
       `A person has to agree to what the token ${wantedBy} changes, and nobody can be asked about ${tool} here. Make the task with another token.`,
     );

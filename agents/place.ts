@@ -3,7 +3,15 @@ import { ToolError } from '#runtime/errors.ts';
 
 import { TaskFailure } from './failure.ts';
 import { requireMay, type Deputy } from './permission.ts';
-import { commit, prepare, tipOf, type CallTool, type Place, type RepositoryTask } from './repository.ts';
+import {
+  commit,
+  prepare,
+  subjectOf,
+  tipOf,
+  type CallTool,
+  type Place,
+  type RepositoryTask,
+} from './repository.ts';
 import { called } from './steps.ts';
 
 export interface OpenPlace {
@@ -45,7 +53,7 @@ export async function openPlace(
   return {
     about,
     async keep() {
-      const hash = await commit(call, task, about, task.title, `${agent} <${agent}@localhost>`);
+      const hash = await commit(call, task, about, subjectOf(task.title), `${agent} <${agent}@localhost>`);
       const tip = hash ?? (await tipOf(call, task));
       // Others begin from it, and it is merged there.
       if (task.git.worktree === undefined) await call('git_checkout', { repo_path: path, branch_name: base });

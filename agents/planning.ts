@@ -89,7 +89,13 @@ export function reportOf(project: Project, workers: Workers): Report {
       ? 'No risks were found.'
       : `${risks.length} risks: ${risks.map(({ words }) => words).join(' ')}`,
   ].join(' ');
-  return { summary: summary.slice(0, 8_000), stages, critical_path: criticalPath, assignments, risks };
+  return {
+    summary: summary.slice(0, 8_000).toWellFormed(),
+    stages,
+    critical_path: criticalPath,
+    assignments,
+    risks,
+  };
 }
 
 /** How many tasks have to come before each; the orchestrator has refused circles. */

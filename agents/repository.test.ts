@@ -1,5 +1,14 @@
 /** Tasks on real repositories, through a real gateway, git service and orchestrator. */
-import { cpSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -10,15 +19,9 @@ import { serveBehind, type Fronted } from '../tests/support/fronted.ts';
 import { callTool } from '../tests/support/rpc.ts';
 import { temporaryFolder } from '../tests/support/serve.ts';
 import { plainGit } from './agents.fixture.ts';
-import {
-  commit,
-  mergeOrReport,
-  onRepository,
-  prepare,
-  watchMerges,
-  type CallTool,
-  type RepositoryTask,
-} from './repository.ts';
+import { giveUpLeft, mergeOrReport, watchMerges } from './integration.ts';
+import { mergeNotes } from './merge-notes.ts';
+import { commit, onRepository, prepare, type CallTool, type RepositoryTask } from './repository.ts';
 
 const stack = new AsyncDisposableStack();
 const root = realpathSync(stack.use(temporaryFolder()).path);
@@ -153,6 +156,113 @@ describe('Before and during the work', () => {
     expect(plainGit(path, 'branch', '--show-current')).toBe(place.branch);
     await expect(refused).rejects.toThrow('what the branch is to be merged into');
     await call('fail_task', { ...other.held, error: { message: 'enough', retryable: false } });
+  });
+});
+
+describe('Two tasks that check out their branches in one folder', () => {
+  test('do not meet, though the folder has two names, and what the first left is put aside for it', async () => {
+    const path = newRepository();
+    const link = `${path}-link`;
+    symlinkSync(path, link);
+    const one = await claimed({ path, base: 'main', mode: 'branch' });
+    const two = await claimed({ path: link, base: 'main', mode: 'branch' });
+    await prepare(call, one.task);
+    writeFileSync(join(path, 'price.txt'), 'half writ');
+
+    const refused = prepare(call, two.task);
+    await expect(refused).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringContaining(`the task ${one.task.task_id} is at work there`),
+    });
+    const untouched = readFileSync(join(path, 'price.txt'), 'utf8');
+    await call('fail_task', { ...one.held, error: { message: 'enough', retryable: false } });
+    await prepare(call, two.task);
+
+    expect(untouched).toBe('half writ');
+    expect(plainGit(path, 'branch', '--show-current')).toBe(two.task.git.branch);
+    expect(plainGit(path, 'status', '--porcelain')).toBe('');
+    expect(plainGit(path, 'stash', 'list')).toContain(`${one.task.task_id}: left by an earlier attempt`);
+    await call('fail_task', { ...two.held, error: { message: 'enough', retryable: false } });
+  });
+});
+
+describe('A merge whose process is killed in the middle', () => {
+  const killed: CallTool = async (tool, args) => {
+    if (tool === 'git_merge' && args['mode'] === 'abort') throw new Error('killed');
+    return call(tool, args);
+  };
+
+  async function left() {
+    const path = newRepository();
+    const task = await committed({ path, integration: 'auto' }, 'one\ntwo\nTHREE\n');
+    writeFileSync(join(path, 'price.txt'), 'one\ntwo\n3\n');
+    plainGit(path, 'commit', '--quiet', '--all', '--message=Another change');
+    const file = join(root, `merges-${count}.json`);
+    await expect(mergeOrReport(killed, task, { notes: mergeNotes(file, () => Date.now()) })).rejects.toThrow(
+      'killed',
+    );
+    expect(existsSync(join(path, '.git/MERGE_HEAD'))).toBe(true);
+    return { path, task, file };
+  }
+
+  test('is given up at the next look, and tried again', async () => {
+    const { path, task, file } = await left();
+    const notes = mergeNotes(file, () => Date.now());
+
+    const given = [];
+    for (const one of notes.left()) {
+      given.push(await giveUpLeft(call, one));
+      notes.end(one.path);
+    }
+
+    expect(given).toEqual([true]);
+    expect(plainGit(path, 'status', '--porcelain')).toBe('');
+    expect(mergeNotes(file, () => Date.now()).left()).toEqual([]);
+    expect(await mergeOrReport(call, task, { notes })).toMatchObject({ state: 'conflicts' });
+    expect(notes.left()).toEqual([]);
+    await call('cancel_task', { task_id: task.task_id });
+  });
+
+  test('is left alone where a person is at another merge, and long after', async () => {
+    const { path, task, file } = await left();
+    const [begun] = mergeNotes(file, () => Date.now()).left();
+    plainGit(path, 'merge', '--abort');
+    plainGit(path, 'checkout', '--quiet', '-b', 'mine', 'HEAD~1');
+    writeFileSync(join(path, 'price.txt'), 'mine\n');
+    plainGit(path, 'commit', '--quiet', '--all', '--message=Mine');
+    plainGit(path, 'checkout', '--quiet', 'main');
+    expect(() => plainGit(path, 'merge', 'mine')).toThrow('git merge mine');
+
+    const isGivenUp = begun && (await giveUpLeft(call, begun));
+
+    expect(isGivenUp).toBe(false);
+    expect(existsSync(join(path, '.git/MERGE_HEAD'))).toBe(true);
+    expect(mergeNotes(file, () => Date.now() + 3_600_001).left()).toEqual([]);
+    writeFileSync(file, '{"no": "list"}');
+    expect(mergeNotes(file, () => Date.now()).left()).toEqual([]);
+    await call('cancel_task', { task_id: task.task_id });
+  });
+});
+
+describe('The worktree of a merged task', () => {
+  test.each([
+    ['is removed where nobody but agents was at it', true, false, undefined],
+    ['stays where another worker was at it', false, false, undefined],
+    ['stays where something in it is in no commit', true, true, /in no commit/],
+  ])('%s', async (_what, isOurs, hasMore, words) => {
+    const path = newRepository();
+    const { task_id: id, git } = await committed({ path }, 'four\n');
+    const place = git.worktree ?? '';
+    plainGit(path, 'merge', '--quiet', '--no-ff', '--message=Merge it', git.branch);
+    if (hasMore) writeFileSync(join(place, 'more.txt'), 'more');
+
+    const seen = await watchMerges(call, { isOurs: (worker) => isOurs && worker === 'ada' });
+
+    const [{ outcome }] = seen as [(typeof seen)[number]];
+    expect(outcome).toMatchObject({ state: 'merged' });
+    expect((outcome as { kept?: string }).kept ?? '').toMatch(words ?? /^$/);
+    expect(existsSync(place)).toBe(!isOurs || hasMore);
+    expect(await stateOf({ task_id: id })).toMatchObject({ status: 'completed' });
   });
 });
 

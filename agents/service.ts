@@ -1,5 +1,5 @@
 /** The program of all agents: made for each by its name. */
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { z } from 'zod';
 
@@ -55,7 +55,13 @@ export default function agentService(name: AgentName) {
         mostTasks: settings[mostTasks] ?? 3,
         model: modelOf(host),
       });
-      const merging = merges && startMerging({ ...deputy, everyMs: (settings[looks] ?? 10) * 1_000 });
+      const merging =
+        merges &&
+        startMerging({
+          ...deputy,
+          everyMs: (settings[looks] ?? 10) * 1_000,
+          notesFile: join(dataDir, 'merges.json'),
+        });
       measure(work, metrics);
       return {
         ...work,

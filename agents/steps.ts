@@ -140,7 +140,13 @@ function failureIn(tool: string, value: Value): string | undefined {
   return `the code failed. ${error.slice(-4_000)}\n${output.join('\n').slice(-2_000)}`.trim();
 }
 
-/** As much of what was saved as a result has room for; the rest is told by its size and beginning. */
+/** Half a surrogate pair and NUL, as JSON is written: no result may hold them. */
+const unfit = /(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})/g;
+
+/**
+ * As much of what was saved as a result has room for; the rest is told by its size and beginning. What is no Unicode text there, as
+ * programs print it, becomes U+FFFD.
+ */
 export function handedOn(saved: Values): Values {
   let room = mostResultBytes;
   return Object.fromEntries(
@@ -149,9 +155,12 @@ export function handedOn(saved: Values): Values {
       const bytes = Buffer.byteLength(text);
       if (bytes <= mostHandedOnBytes && bytes <= room) {
         room -= bytes;
-        return [name, value];
+        return [name, JSON.parse(text.replaceAll(unfit, '$1\ufffd'))];
       }
-      const beginning = text.slice(0, Math.min(beginningLength, room / 8)).toWellFormed();
+      const beginning = text
+        .slice(0, Math.min(beginningLength, room / 8))
+        .toWellFormed()
+        .replaceAll(unfit, '$1\ufffd');
       room -= Buffer.byteLength(beginning);
       return [name, { shortened: true, bytes, beginning } satisfies Shortened];
     }),

@@ -10,6 +10,7 @@ import { TaskFailure } from './failure.ts';
 import { CallFailure, type Gateway } from './gateway.ts';
 import { holdLease, LeaseLost, type Lease } from './lease.ts';
 import { claimWaitSeconds, giveBackMs, mostWorkBytes, refusedMs } from './limits.ts';
+import { wordsOf } from './steps.ts';
 import { taskSchema, type Task } from './task.ts';
 
 export interface Counts {
@@ -157,8 +158,12 @@ async function take(task: Task, parts: WorkerParts, counts: Counts, stopping: Ab
   try {
     const outcome = await tried(task, parts, lease);
     lease.keepNoMore();
-    const [tool, args, count] = settlementOf(outcome);
-    await gateway.callPatiently(tool, { task_id: id, fence: task.lease.fence, ...args }, stopping);
+    const settle = async (settled: Settled) => {
+      const [tool, args, count] = settlementOf(settled);
+      await gateway.callPatiently(tool, { task_id: id, fence: task.lease.fence, ...args }, stopping);
+      return count;
+    };
+    const count = await settle(outcome).catch(async (error: unknown) => settle(notTaken(error)));
     counts[count] += 1;
     log.info('task_settled', { task: id, how: count });
   } catch (error) {
@@ -189,13 +194,21 @@ async function tried(task: Task, parts: WorkerParts, lease: Lease): Promise<Sett
   }
 }
 
+/** The task is still the agent's, and would wait for the end of its lease. @throws what says that it is not. */
+function notTaken(error: unknown): Settled {
+  if (!(error instanceof CallFailure) || !['invalid_input', 'too_large'].includes(error.code)) throw error;
+  return { failure: new TaskFailure(error.code, `What came of it was not taken. ${wordsOf(error)}`) };
+}
+
+/** As the orchestrator takes texts. */
+const told = (words: string, mostLength: number) =>
+  words.slice(0, mostLength).toWellFormed().replaceAll('\0', '');
+
 function settlementOf(settled: Settled): readonly [string, object, keyof Counts] {
   if ('result' in settled) return ['complete_task', { result: settled.result }, 'completed'];
-  if ('question' in settled)
-    return ['ask_question', { question: settled.question.slice(0, 10_000) }, 'asked'];
+  if ('question' in settled) return ['ask_question', { question: told(settled.question, 10_000) }, 'asked'];
   const { message, code, retryable } = settled.failure;
-  const words = message.toWellFormed().replaceAll('\0', '').slice(0, 10_000);
-  return ['fail_task', { error: { message: words, code, retryable } }, 'failed'];
+  return ['fail_task', { error: { message: told(message, 10_000), code, retryable } }, 'failed'];
 }
 
 async function giveBack({ task_id: id, lease }: Task, gateway: Gateway, log: Log): Promise<void> {

@@ -232,6 +232,8 @@ export function handOn(
         },
         fail: broke,
       },
+      undefined,
+      exchange.caller.hash,
     );
   };
 
@@ -285,7 +287,8 @@ export async function askFor(
   try {
     if (!(await upstream.isUp())) throw new LineError(upstream.trouble ?? 'it went away', false);
     const heard = hearing(params, progress);
-    const limits = { timeoutMs: longestAskMs, maxBytes: mostAskedBytes, signal, heard };
+    const { hash: caller } = exchange.caller;
+    const limits = { timeoutMs: longestAskMs, maxBytes: mostAskedBytes, caller, signal, heard };
     let answer = await upstream.line.ask(headers, body, limits);
     if (answer.status === 401) {
       await sleep(unknownMs);

@@ -2,7 +2,9 @@
 import { Pool, type Dispatcher } from 'undici';
 
 /** Requests on the way to one process at once; more wait for a connection. */
-const mostConnections = 256;
+const mostConnections = 1_024;
+/** So many of them for one caller: calls that wait for something keep none of others waiting. */
+const mostOfCaller = 256;
 /** A process of the fleet keeps an idle connection for 75 s. */
 const keepAliveMs = 60_000;
 const connectMs = 5_000;
@@ -62,8 +64,15 @@ const neverSent = new Set([
 /** Of a socket. */
 const lost = /^(?:E[A-Z]+|UND_ERR_SOCKET|UND_ERR_CONNECT_TIMEOUT)$/;
 
+/** What one caller has on the way, and what waits until some of that has ended. */
+interface Share {
+  open: number;
+  readonly waiting: (() => void)[];
+}
+
 export class Line implements AsyncDisposable {
   readonly #origin: string;
+  readonly #shares = new Map<string, Share>();
   #pool: Pool;
 
   constructor(origin: string) {
@@ -89,32 +98,70 @@ export class Line implements AsyncDisposable {
     old.close().catch(() => {});
   }
 
-  send(headers: string[], body: Buffer | string | null, taker: Taker, path = '/mcp'): Sent {
+  /** Begins at once, or when the caller has fewer on the way. */
+  #enter(caller: string, begin: () => void): void {
+    const share = this.#shares.getOrInsertComputed(caller, () => ({ open: 0, waiting: [] }));
+    if (share.open >= mostOfCaller) {
+      share.waiting.push(begin);
+      return;
+    }
+    share.open += 1;
+    begin();
+  }
+
+  #leave(caller: string): void {
+    const share = this.#shares.get(caller);
+    if (!share) return;
+    const next = share.waiting.shift();
+    if (next) {
+      next();
+      return;
+    }
+    share.open -= 1;
+    if (share.open === 0) this.#shares.delete(caller);
+  }
+
+  /** @param caller whose share it takes a part of; nobody's unless given. */
+  send(headers: string[], body: Buffer | string | null, taker: Taker, path = '/mcp', caller?: string): Sent {
     let controller: Dispatcher.DispatchController | undefined;
     let isAborted = false;
-    this.#pool.dispatch(
-      { path, method: body === null ? 'GET' : 'POST', headers, body },
-      {
-        onRequestStart(started) {
-          controller = started;
-          if (isAborted) started.abort(new Error('not wanted any more'));
-        },
-        onResponseStart(_controller, status, answered) {
-          taker.start(status, answered);
-        },
-        onResponseData(_controller, chunk) {
-          if (!taker.data(chunk)) controller?.pause();
-        },
-        onResponseEnd() {
-          if (!isAborted) taker.end();
-        },
-        onResponseError(_controller, error: NodeJS.ErrnoException) {
-          if (isAborted) return;
-          const { message, code = '' } = error;
-          taker.fail(new LineError(message, !neverSent.has(code), lost.test(code)));
-        },
-      },
-    );
+    let hasLeft = caller === undefined;
+    const leave = () => {
+      if (hasLeft) return;
+      hasLeft = true;
+      this.#leave(caller ?? '');
+    };
+    const begin = () => {
+      if (isAborted) leave();
+      else
+        this.#pool.dispatch(
+          { path, method: body === null ? 'GET' : 'POST', headers, body },
+          {
+            onRequestStart(started) {
+              controller = started;
+              if (isAborted) started.abort(new Error('not wanted any more'));
+            },
+            onResponseStart(_controller, status, answered) {
+              taker.start(status, answered);
+            },
+            onResponseData(_controller, chunk) {
+              if (!taker.data(chunk)) controller?.pause();
+            },
+            onResponseEnd() {
+              leave();
+              if (!isAborted) taker.end();
+            },
+            onResponseError(_controller, error: NodeJS.ErrnoException) {
+              leave();
+              if (isAborted) return;
+              const { message, code = '' } = error;
+              taker.fail(new LineError(message, !neverSent.has(code), lost.test(code)));
+            },
+          },
+        );
+    };
+    if (caller === undefined) begin();
+    else this.#enter(caller, begin);
     return {
       resume: () => controller?.resume(),
       abort() {
@@ -132,6 +179,7 @@ export class Line implements AsyncDisposable {
       readonly timeoutMs: number;
       readonly maxBytes: number;
       readonly path?: string;
+      readonly caller?: string;
       readonly signal?: AbortSignal;
       /** Sees each piece of a stream as it comes. */
       readonly heard?: ((piece: Buffer) => void) | undefined;
@@ -161,6 +209,7 @@ export class Line implements AsyncDisposable {
         fail: reject,
       },
       limits.path,
+      limits.caller,
     );
     const timer = setTimeout(
       () => refuse(`it did not answer within ${limits.timeoutMs / 1_000} s`),

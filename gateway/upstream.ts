@@ -97,6 +97,8 @@ export class Upstream implements Behind, AsyncDisposable {
   readonly line: Line;
   /** For what stays open: calls have connections of their own. */
   readonly streams: Line;
+  /** For the gateway's own questions: however many calls wait, it sees how the service is. */
+  readonly #own: Line;
   readonly #assertions: Assertions;
   readonly #log: Log;
   readonly #now: () => number;
@@ -132,6 +134,7 @@ export class Upstream implements Behind, AsyncDisposable {
     this.keepsSessions = keepsSessions ?? false;
     this.line = new Line(origin);
     this.streams = new Line(origin);
+    this.#own = new Line(origin);
     this.#assertions = surroundings.assertions;
     this.#log = surroundings.log;
     this.#now = surroundings.now;
@@ -266,7 +269,7 @@ export class Upstream implements Behind, AsyncDisposable {
     query = '',
   ): Promise<z.output<(typeof listSchemas)[M]>> {
     const authorization = this.ownAuthorization(effect);
-    const { status, text } = await this.line.ask(headersOf(method, authorization), messageOf(method), {
+    const { status, text } = await this.#own.ask(headersOf(method, authorization), messageOf(method), {
       timeoutMs: listTimeoutMs,
       maxBytes: mostListBytes,
       path: `/mcp${query}`,
@@ -298,7 +301,7 @@ export class Upstream implements Behind, AsyncDisposable {
       if (isOver) break;
       try {
         // oxlint-disable-next-line no-await-in-loop -- likewise
-        await this.line.ask([], null, { timeoutMs: probeTimeoutMs, maxBytes: 65_536, path: '/health' });
+        await this.#own.ask([], null, { timeoutMs: probeTimeoutMs, maxBytes: 65_536, path: '/health' });
         missed = 0;
         this.#lastUpAtMs = performance.now();
       } catch (error) {
@@ -312,6 +315,7 @@ export class Upstream implements Behind, AsyncDisposable {
     if (signal.aborted) return;
     // What is on its way ends on the old connections; the process that comes gets new ones.
     this.line.renew();
+    this.#own.renew();
     throw new Error('it is being started again');
   }
 
@@ -335,7 +339,7 @@ export class Upstream implements Behind, AsyncDisposable {
     };
     const method = 'subscriptions/listen';
     const authorization = this.ownAuthorization('read');
-    const sent = this.line.send(
+    const sent = this.#own.send(
       headersOf(method, authorization),
       messageOf(method, { notifications: filter }),
       {
@@ -414,6 +418,7 @@ export class Upstream implements Behind, AsyncDisposable {
     this.#listening?.close();
     await this.line[Symbol.asyncDispose]();
     await this.streams[Symbol.asyncDispose]();
+    await this.#own[Symbol.asyncDispose]();
     await this.#running;
   }
 }

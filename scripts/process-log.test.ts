@@ -51,6 +51,10 @@ test.each([
   [{ level: 'warn', event: 'hook_failed', reason: 'no such host' }, 'warn: hook_failed (no such host)'],
   [{ level: 'error', event: 'bug', error: { message: 'x is not y' } }, 'error: bug (x is not y)'],
   [{ level: 'warn', event: 'x', reason: 'a\u001b[31m b\u0007\n✓ c' }, 'warn: x (a b ✓ c)'],
+  [
+    { level: 'warn', event: 'upstream_down', upstream: 'memory', reason: 'it went away' },
+    'warn: upstream_down memory (it went away)',
+  ],
   [{ level: 'info', event: 'call' }, undefined],
   [{ level: 'warn', event: 'loop_held', lateMs: 80 }, undefined],
 ])('of %j the terminal shows what a person can do something about', (record, words) => {

@@ -36,6 +36,8 @@ export function parseLogLine(line: string): LogLine | undefined {
 const detailSchema = z.looseObject({
   error: z.looseObject({ message: z.string() }).optional().catch(undefined),
   reason: z.string().optional().catch(undefined),
+  /** Of whom the gateway tells it. */
+  upstream: z.string().optional().catch(undefined),
 });
 
 /**
@@ -46,9 +48,10 @@ export function troubleIn(line: string): string | undefined {
   const record = parseLogLine(line);
   if (record?.level !== 'warn' && record?.level !== 'error') return undefined;
   if (record.event === 'loop_held') return undefined;
-  const { error, reason } = detailSchema.parse(record);
+  const { error, reason, upstream } = detailSchema.parse(record);
   const detail = error?.message ?? reason;
-  return `${record.level}: ${record.event}${detail === undefined ? '' : ` (${plainText(detail, mostDetailLength)})`}`;
+  const whose = upstream === undefined ? '' : ` ${plainText(upstream, 100)}`;
+  return `${record.level}: ${record.event}${whose}${detail === undefined ? '' : ` (${plainText(detail, mostDetailLength)})`}`;
 }
 
 /** Never throws: that a log cannot be written must not end what it is about. */

@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
 
-import { watchMerges, type CallTool } from '../../agents/repository.ts';
+import { watchMerges } from '../../agents/integration.ts';
+import type { CallTool } from '../../agents/repository.ts';
 import { connect, nameOf, Refusal, type Answer } from '../fleet.ts';
 import { Agent, showing, stage } from '../stage.ts';
 import { features, jobs } from './jobs.ts';

@@ -11,6 +11,7 @@ import { ToolError } from '#runtime/errors.ts';
 import { completing, reading, replacing } from '#runtime/hints.ts';
 import { version } from '#runtime/process/version.ts';
 import { defineTool, type AnyTool } from '#runtime/tool.ts';
+import { inTurns } from '#runtime/turns.ts';
 
 import { listOf } from '../lists.ts';
 import type { Standing } from '../standing.ts';
@@ -257,10 +258,11 @@ const normalizeValue = defineTool({
       })
       .describe('What came of it.'),
   }),
-  handler({ schema: name, version: asked, value, level }, { schemas }: OwnParts) {
+  async handler({ schema: name, version: asked, value, level }, { schemas }: OwnParts, call) {
     const kept = schemas.get(name, asked);
     const key = `${kept.name}@${kept.version}`;
-    const { value: meant, errors: unfit, warnings } = fitted(value, kept.schema, level);
+    const fitting = fitted(value, kept.schema, level);
+    const { value: meant, errors: unfit, warnings } = await inTurns((step) => step(), call, fitting);
     const { errors: found } = check(`${key} ${kept.registered_at}`, kept.schema, meant);
     const errors = unfit.length > 0 ? [...unfit] : [...found];
     return {

@@ -1,7 +1,8 @@
 /** What a request asks for: the arguments of the tool behind it, from path, query, headers and body. Pure. */
-import type { Shape } from '#runtime/account/arguments.ts';
+import { Pace, type Shape } from '#runtime/account/arguments.ts';
 import { fitted, levels, type Level } from '#runtime/envelope/levels.ts';
 import type { Said } from '#runtime/envelope/envelope.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 import { hasBody, variablesOf, type Operation, type Value } from './operation.ts';
 import { Refusal, refusal } from './refusal.ts';
@@ -66,19 +67,19 @@ export function levelOf(query: URLSearchParams, header: string | undefined): Lev
   throw refusal(422, 'There is no such level.', `There are: ${levels.join(', ')}.`);
 }
 
-/** @throws Refusal for what cannot be meant. */
-export function readArguments(operation: Operation, schema: InputShape, given: Given): Read {
+/** In steps: a body may have very many values. @throws Refusal for what cannot be meant. */
+export function* readArguments(operation: Operation, schema: InputShape, given: Given): Steps<Read> {
   const { variables, query, body, level } = given;
   const accepted = acceptedBy(operation, schema);
   const { properties = {} } = accepted;
   if (!hasBody(operation) && body !== undefined)
     throw refusal(400, `${operation.method} takes no body here.`, 'Put what it says into the query.');
-  if (isDeeper(body, deepest)) throw refusal(400, `The body is more than ${deepest} levels deep.`);
+  yield* requireReadable(body, deepest, new Pace());
   const source = hasBody(operation) ? (body ?? {}) : fromQuery(query, properties);
   if (typeof source !== 'object' || source === null || Array.isArray(source))
     throw refusal(422, 'The body must be an object of JSON.');
   if (hasBody(operation)) requireNoQuery(query);
-  const { value, errors, warnings } = fitted(source, accepted, level);
+  const { value, errors, warnings } = yield* fitted(source, accepted, level);
   const [first, ...more] = errors;
   if (first) throw new Refusal(422, [{ ...first, hint: hintOf(properties) }, ...more]);
   const fromPath = operation.tool === '*' ? {} : typed(variables, schema.properties ?? {});
@@ -184,8 +185,16 @@ function keyIn(header: string): string {
   throw refusal(422, `An Idempotency-Key has 1 to ${longestKey} characters.`);
 }
 
-export function isDeeper(value: unknown, levelsLeft: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  if (levelsLeft === 0) return true;
-  return Object.values(value).some((inner) => isDeeper(inner, levelsLeft - 1));
+/** @throws Refusal for what would be walked through in one go, or be told on as something else. */
+function* requireReadable(value: unknown, levelsLeft: number, pace: Pace): Steps<void> {
+  if (typeof value === 'number' && !Number.isFinite(value))
+    throw refusal(400, 'The body has a number that is too large to be one.');
+  if (typeof value !== 'object' || value === null) return;
+  if (levelsLeft === 0) throw refusal(400, `The body is more than ${deepest} levels deep.`);
+  for (const key of Object.keys(value)) {
+    if (pace.isOver()) yield;
+    const inner = (value as Value)[key];
+    if (typeof inner === 'number' || typeof inner === 'object')
+      yield* requireReadable(inner, levelsLeft - 1, pace);
+  }
 }

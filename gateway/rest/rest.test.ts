@@ -80,6 +80,18 @@ describe('An answer', () => {
   });
 });
 
+test('a number that is too large to be one is refused, and not taken for none', async () => {
+  const { url, token } = rest.fronted.gateway;
+  const answer = await fetch(`${url}/api/v1/tasks`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: '{"title": "Try", "lease_seconds": 1e400}',
+  });
+
+  expect(answer.status).toBe(400);
+  expect(await answer.json()).toMatchObject({ errors: [{ message: expect.stringContaining('too large') }] });
+});
+
 describe('Who asks', () => {
   test('needs a good token, and is told so in the form of the interface', async () => {
     for (const headers of [{ authorization: 'Bearer nobody' }, { authorization: '' }]) {

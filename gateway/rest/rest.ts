@@ -6,7 +6,7 @@ import type { Account } from '#runtime/account/calls.ts';
 import type { Metadata } from '#runtime/envelope/envelope.ts';
 import { originHeaders } from '#runtime/wire/foreign.ts';
 import { RpcError, type Asked, type Face, type Turned } from '#runtime/service.ts';
-import { inTurn } from '#runtime/turns.ts';
+import { inTurns } from '#runtime/turns.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
 
 import { answerOf, failureAnswer, takesJson, valueOf, type Answer, type ToolResult } from './answering.ts';
@@ -61,7 +61,8 @@ export function restFace(fleet: Fleet, account: Pick<Account, 'log' | 'now'>): F
   };
 }
 
-const longBytes = 100_000;
+/** What was read for somebody who has gone is not asked for. */
+const never = new AbortController().signal;
 
 const broken = (ref: string) =>
   new Refusal(500, [
@@ -102,10 +103,9 @@ async function answer(
     level: levelOf(url.searchParams, headerOf(headers['flotilla-level'])),
     body: message,
   };
-  const reading = () => readArguments(operation, schema, given);
-  const whose = { caller: exchange.caller.name, operation: tool };
-  // To walk through a long body takes a turn of its own.
-  const read = exchange.requestBytes > longBytes ? await inTurn(whose, reading) : reading();
+  // To walk through a long body takes many turns.
+  const whose = { caller: exchange.caller.name, operation: tool, signal: never };
+  const read = await inTurns((step) => step(), whose, readArguments(operation, schema, given));
   try {
     const value = valueOf(await called(fleet, operation, tool, read.args, asked));
     return answerOf(operation, value, {

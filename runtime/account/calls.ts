@@ -7,6 +7,7 @@ import { performance } from 'node:perf_hooks';
 import type { AuditTrail } from './audit.ts';
 import type { AuditEvent } from './audit-chain.ts';
 import { sharingCommit } from '../database.ts';
+import { isDeeper } from '../depth.ts';
 import { cancelled, ToolError, type ErrorCode } from '../errors.ts';
 import { executeTool } from './execute.ts';
 import { isoTime, type Log } from './log.ts';
@@ -469,7 +470,7 @@ function renderReply<Deps>(
   reply: Reply<Record<string, unknown>>,
   wire: Wire,
 ): ToolResult {
-  const words = () => [tool.text ? tool.text(reply.value) : JSON.stringify(reply.value, null, 2)].flat();
+  const words = () => [tool.text ? tool.text(reply.value) : inLines(reply.value)].flat();
   const asTold = tool.untrusted === 'bounded' ? withinBoundary : (text: string) => text;
   const content = reply.content ?? words().map((text) => ({ type: 'text', text: asTold(text) }));
   const structuredContent = reply.value;
@@ -477,6 +478,14 @@ function renderReply<Deps>(
     return { content, structuredContent, ...(tool.untrusted && { _meta: untrustedMeta }) };
   const said = { ...(tool.untrusted && { untrusted: true as const }), ...outcomeInStream(wire, 'ok') };
   return { content, structuredContent, _meta: { ...reply.meta, ...metaOf(said) } };
+}
+
+/** Deeper than answers are. What others have stored may be: each line of it would begin with thousands of blanks. */
+const mostIndented = 20;
+
+/** As JSON in lines, or in one where that would be far longer. */
+function inLines(value: unknown): string {
+  return JSON.stringify(value, null, isDeeper(value, mostIndented) ? undefined : 2);
 }
 
 /** The boundary is drawn anew for each answer: what was stored before cannot know it, and so cannot close it. */

@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { errorCodes } from '../errors.ts';
 import { commonSchemas } from './common-schemas.ts';
 import { envelope, failures, normalizeError, normalizeResponse, statuses, statusOf } from './envelope.ts';
+import type { Steps } from '../turns.ts';
 import { fitted } from './levels.ts';
 import { check, requireCheckable, validatorOf } from './validators.ts';
 
@@ -106,7 +107,7 @@ describe('A level', () => {
       ],
     ],
   ] as const)('%s', (level, value, errors, warnings) => {
-    const told = fitted(given, shape, level);
+    const told = allOf(fitted(given, shape, level)).value;
     const brief = (list: typeof told.errors) => list.map(({ code, path }) => [code, path]);
     expect([told.value, brief(told.errors), brief(told.warnings)]).toEqual([value, errors, warnings]);
   });
@@ -115,14 +116,35 @@ describe('A level', () => {
     const fits = fc.record({ count: fc.integer(), names: fc.array(fc.record({ n: fc.boolean() })) });
     fc.assert(
       fc.property(fits, fc.constantFrom('strict', 'permissive', 'loose'), (value, level) => {
-        expect(fitted(value, shape, level)).toEqual({ value, errors: [], warnings: [] });
+        expect(allOf(fitted(value, shape, level)).value).toEqual({ value, errors: [], warnings: [] });
       }),
     );
-    expect(fitted('7', { type: 'integer' }, 'strict').errors[0]?.message).toMatch(/^The value is/);
+    expect(allOf(fitted('7', { type: 'integer' }, 'strict')).value.errors[0]?.message).toMatch(
+      /^The value is/,
+    );
     const many = Object.fromEntries(Array.from({ length: 500 }, (_, at) => [`k${at}`, 1]));
-    expect(fitted(many, shape, 'strict').errors).toHaveLength(20);
+    expect(allOf(fitted(many, shape, 'strict')).value.errors).toHaveLength(20);
+  });
+
+  const wrongTypes = { count: '3', names: Array.from({ length: 20_000 }, () => ({ n: 'true', more: 1 })) };
+  const unknown = Object.fromEntries(Array.from({ length: 20_000 }, (_, at) => [`k${at}`, at]));
+  const asText = { names: JSON.stringify(wrongTypes.names) };
+  test.each([
+    ['of wrong types', wrongTypes],
+    ['that nobody knows', unknown],
+    ['within a text', asText],
+  ])('lets others have their turn while it looks at very many values %s', (_what, value) => {
+    for (const level of ['strict', 'permissive', 'loose'] as const)
+      expect(allOf(fitted(value, shape, level)).turns).toBeGreaterThan(50);
   });
 });
+
+function allOf<Value>(steps: Steps<Value>): { readonly value: Value; readonly turns: number } {
+  for (let turns = 1; ; turns += 1) {
+    const step = steps.next();
+    if (step.done) return { value: step.value, turns };
+  }
+}
 
 describe('A schema', () => {
   test('says what is wrong and where', () => {

@@ -2,7 +2,8 @@
  * How strictly values are held to a schema. `strict` takes only what fits; `permissive` reads what is written in the wrong form and
  * can mean one thing only; `loose` leaves out, besides, what the schema does not know. What was changed is told. Pure.
  */
-import { mended, type Shape } from '../account/arguments.ts';
+import { mending, Pace, type Shape } from '../account/arguments.ts';
+import type { Steps } from '../turns.ts';
 import type { Said } from './envelope.ts';
 
 export const levels = ['strict', 'permissive', 'loose'] as const;
@@ -32,25 +33,32 @@ function pointerTo(place: Place | undefined): string {
   return keys.map((key) => `/${key}`).join('');
 }
 
-/** The value at the level; whether it is within bounds, is for others to find out. */
-export function fitted(value: unknown, shape: Shape, level: Level): Fitted {
+/** The value at the level; whether it is within bounds, is for others to find out. In steps: a body may have very many values. */
+export function* fitted(value: unknown, shape: Shape, level: Level): Steps<Fitted> {
   const errors: Said[] = [];
   const warnings: Said[] = [];
-  const known = withoutUnknown(value, shape, undefined, (place) => {
-    if (level === 'loose') say(warnings, 'unknown_left_out', place, 'is not known here; it was left out.');
-    else say(errors, 'unknown_argument', place, 'is not known here.');
+  const pace = new Pace();
+  const known = yield* withoutUnknown(value, shape, undefined, {
+    pace,
+    tell(place) {
+      if (level === 'loose') say(warnings, 'unknown_left_out', place, 'is not known here; it was left out.');
+      else say(errors, 'unknown_argument', place, 'is not known here.');
+    },
   });
-  const meant = mended(known, shape);
-  findChanges(known, meant, undefined, (place) => {
-    if (level === 'strict')
-      say(errors, 'wrong_type', place, 'is written in another form than the schema has.');
-    else
-      say(
-        warnings,
-        'coerced',
-        place,
-        'is written in another form than the schema has; it was read as it was meant.',
-      );
+  const meant = yield* mending(known, shape, pace);
+  yield* findChanges(known, meant, undefined, {
+    pace,
+    tell(place) {
+      if (level === 'strict')
+        say(errors, 'wrong_type', place, 'is written in another form than the schema has.');
+      else
+        say(
+          warnings,
+          'coerced',
+          place,
+          'is written in another form than the schema has; it was read as it was meant.',
+        );
+    },
   });
   return { value: level === 'strict' ? value : meant, errors, warnings };
 }
@@ -61,46 +69,74 @@ function say(list: Said[], code: string, place: Place | undefined, what: string)
   list.push({ code, message: `${path === '' ? 'The value' : path} ${what}`, path });
 }
 
-type Tell = (place: Place | undefined) => void;
+interface Walk {
+  readonly pace: Pace;
+  readonly tell: (place: Place | undefined) => void;
+}
 
 /** The same value where all of it is known. */
-function withoutUnknown(value: unknown, shape: Shape, within: Place | undefined, tell: Tell): unknown {
+function* withoutUnknown(
+  value: unknown,
+  shape: Shape,
+  within: Place | undefined,
+  walk: Walk,
+): Steps<unknown> {
   if (Array.isArray(value)) {
     const { items } = shape;
     if (!items || (!items.properties && !items.items)) return value;
-    const kept = value.map((item: unknown, key) => withoutUnknown(item, items, { within, key }, tell));
-    return kept.some((item, at) => item !== value[at]) ? kept : value;
+    const kept: unknown[] = [];
+    let isChanged = false;
+    for (const [key, item] of (value as readonly unknown[]).entries()) {
+      if (walk.pace.isOver()) yield;
+      const known = hasParts(item) ? yield* withoutUnknown(item, items, { within, key }, walk) : item;
+      isChanged ||= known !== item;
+      kept.push(known);
+    }
+    return isChanged ? kept : value;
   }
   if (!isObject(value) || !shape.properties) return value;
   const { properties, additionalProperties } = shape;
-  let changed: Record<string, unknown> | undefined;
-  for (const [key, inner] of Object.entries(value)) {
+  const kept: [string, unknown][] = [];
+  let isChanged = false;
+  for (const key of Object.keys(value)) {
+    if (walk.pace.isOver()) yield;
+    const inner = value[key];
     const innerShape = Object.hasOwn(properties, key) ? properties[key] : undefined;
-    if (!innerShape && additionalProperties !== false) continue;
-    const place = { within, key };
-    const kept = innerShape ? withoutUnknown(inner, innerShape, place, tell) : undefined;
-    if (!innerShape) tell(place);
-    if (innerShape && kept === inner) continue;
-    changed ??= Object.fromEntries(Object.entries(value));
-    if (innerShape) changed[key] = kept;
-    else delete changed[key];
+    if (!innerShape && additionalProperties === false) {
+      walk.tell({ within, key });
+      isChanged = true;
+      continue;
+    }
+    const known =
+      innerShape && hasParts(inner) ? yield* withoutUnknown(inner, innerShape, { within, key }, walk) : inner;
+    isChanged ||= known !== inner;
+    kept.push([key, known]);
   }
-  return changed ?? value;
+  return isChanged ? Object.fromEntries(kept) : value;
 }
 
+const hasParts = (value: unknown): value is object => typeof value === 'object' && value !== null;
+
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
+  hasParts(value) && !Array.isArray(value);
 
 /** Where the two differ, which have the same keys but for those that stand for nothing. */
-function findChanges(before: unknown, after: unknown, within: Place | undefined, tell: Tell): void {
+function* findChanges(before: unknown, after: unknown, within: Place | undefined, walk: Walk): Steps<void> {
   if (before === after) return;
   if (Array.isArray(before) && Array.isArray(after)) {
-    for (const [key, item] of before.entries()) findChanges(item, after[key], { within, key }, tell);
+    for (const [key, item] of (before as readonly unknown[]).entries()) {
+      if (walk.pace.isOver()) yield;
+      if (item !== after[key]) yield* findChanges(item, after[key], { within, key }, walk);
+    }
     return;
   }
   if (!isObject(before) || !isObject(after)) {
-    tell(within);
+    walk.tell(within);
     return;
   }
-  for (const [key, inner] of Object.entries(before)) findChanges(inner, after[key], { within, key }, tell);
+  for (const key of Object.keys(before)) {
+    if (walk.pace.isOver()) yield;
+    const inner = before[key];
+    if (inner !== after[key]) yield* findChanges(inner, after[key], { within, key }, walk);
+  }
 }

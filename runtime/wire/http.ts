@@ -94,14 +94,18 @@ export class Streams implements Disposable {
     // However it ends: by itself, by us, by the client or by an error.
     const forget = () => held[Symbol.dispose]();
     reader.closed.then(forget, forget);
-    const body = new ReadableStream<Uint8Array>({
-      pull: async (controller) => {
-        const { done, value } = await reader.read();
-        if (value) controller.enqueue(value);
-        if (done) controller.close();
+    const body = new ReadableStream<Uint8Array>(
+      {
+        pull: async (controller) => {
+          const { done, value } = await reader.read();
+          if (value) controller.enqueue(value);
+          if (done) controller.close();
+        },
+        cancel: end,
       },
-      cancel: end,
-    });
+      // What a client has not asked for is not made yet.
+      { highWaterMark: 0 },
+    );
     return new Response(body, { status: response.status, headers: response.headers });
   }
 

@@ -45,6 +45,30 @@ export function openAgents({ engine, directory, now }: Mesh) {
   /** Ids of the connections of each agent to this hub. */
   const connections = new Map<AgentName, Set<string>>();
 
+  /** Who changes whom: a name is registered after the one who had it has left whole. */
+  const changing = new Map<AgentName, Promise<unknown>>();
+
+  async function alone<Value>(name: AgentName, work: () => Promise<Value>): Promise<Value> {
+    const mine = (changing.get(name) ?? Promise.resolve()).then(work, work);
+    changing.set(name, mine);
+    try {
+      return await mine;
+    } finally {
+      if (changing.get(name) === mine) changing.delete(name);
+    }
+  }
+
+  /** What one of that name has left behind, when the hub ended while it left, or while somebody sent to it. */
+  async function clear(name: AgentName, nowMs: number): Promise<void> {
+    for (const { key, owner } of directory.subscriptionsOf(name, nowMs))
+      await engine.remove('subscription', key, owner); // oxlint-disable-line no-await-in-loop -- none, nearly always
+    // One commit.
+    await Promise.all([
+      engine.unreserve(name, undefined),
+      engine.dropMailbox(name, 'its agent has left', nowMs),
+    ]);
+  }
+
   function touch(name: AgentName, nowMs: number): void {
     if ((seen.get(name) ?? 0) >= nowMs) return;
     seen.set(name, nowMs);
@@ -95,48 +119,51 @@ export function openAgents({ engine, directory, now }: Mesh) {
             hint: 'Choose another one.',
           },
         );
-      await engine.current();
-      const before = directory.agent(name, nowMs);
-      if (!before) {
-        const own = directory.agents(nowMs).filter(({ owner }) => owner === caller).length;
-        if (own >= mostAgentsPerToken)
-          throw new ToolError('too_large', `Your token has ${mostAgentsPerToken} agents already.`, {
-            hint: 'Unregister some with unregister_agent.',
-          });
-        // Something may still wait there: of an agent of that name that left while the hub ended, or while somebody sent.
-        await engine.dropMailbox(name, 'its agent has left', nowMs);
-      }
-      const { done, entry } = await engine.put({
-        kind: 'agent',
-        key: name,
-        owner: caller,
-        value: agentValue.parse(value),
-        changedAtMs: nowMs,
-        expiresAtMs: undefined,
-      });
-      if (!done)
-        throw new ToolError('conflict', `Another token has registered the name ${name}.`, {
-          hint: 'Choose another name.',
+      return alone(name, async () => {
+        await engine.current();
+        const before = directory.agent(name, nowMs);
+        if (!before) {
+          const own = directory.agents(nowMs).filter(({ owner }) => owner === caller).length;
+          if (own >= mostAgentsPerToken)
+            throw new ToolError('too_large', `Your token has ${mostAgentsPerToken} agents already.`, {
+              hint: 'Unregister some with unregister_agent.',
+            });
+          await clear(name, nowMs);
+        }
+        const { done, entry } = await engine.put({
+          kind: 'agent',
+          key: name,
+          owner: caller,
+          value: agentValue.parse(value),
+          changedAtMs: nowMs,
+          expiresAtMs: undefined,
         });
-      touch(name, nowMs);
-      await engine.seen(new Map([[name, nowMs]]));
-      return { isNew: before === undefined, version: entry.version };
+        if (!done)
+          throw new ToolError('conflict', `Another token has registered the name ${name}.`, {
+            hint: 'Choose another name.',
+          });
+        touch(name, nowMs);
+        await engine.seen(new Map([[name, nowMs]]));
+        return { isNew: before === undefined, version: entry.version };
+      });
     },
 
     /** What waits for it becomes dead letters; its subscriptions and reservations go. */
     async unregister(name: AgentName, caller: string, nowMs: number) {
-      await engine.current();
-      ownAgent(directory, name, caller, nowMs);
-      const subscriptions = directory.subscriptionsOf(name, nowMs);
-      await engine.remove('agent', name, caller);
-      for (const { key } of subscriptions) await engine.remove('subscription', key, caller); // oxlint-disable-line no-await-in-loop -- one after the other is gentle
-      const released = await engine.unreserve(name, undefined);
-      const handedOver = await handOver({ engine, directory, now }, name);
-      const dead = await engine.dropMailbox(name, 'its agent has left', nowMs);
-      connections.delete(name);
-      seen.delete(name);
-      unsaid.delete(name);
-      return { dead_letters: dead, handed_over: handedOver, released: released.length };
+      return alone(name, async () => {
+        await engine.current();
+        ownAgent(directory, name, caller, nowMs);
+        const subscriptions = directory.subscriptionsOf(name, nowMs);
+        await engine.remove('agent', name, caller);
+        for (const { key } of subscriptions) await engine.remove('subscription', key, caller); // oxlint-disable-line no-await-in-loop -- one after the other is gentle
+        const released = await engine.unreserve(name, undefined);
+        const handedOver = await handOver({ engine, directory, now }, name);
+        const dead = await engine.dropMailbox(name, 'its agent has left', nowMs);
+        connections.delete(name);
+        seen.delete(name);
+        unsaid.delete(name);
+        return { dead_letters: dead, handed_over: handedOver, released: released.length };
+      });
     },
 
     presence(agent: Agent): Presence {

@@ -4,8 +4,11 @@
  */
 import { z } from 'zod';
 
+import { isDeeper } from '#runtime/depth.ts';
 import { storedText } from '#runtime/fields.ts';
 
+import { objectField } from './objects.ts';
+import { deepestBody } from './limits.ts';
 import { urgency, type Entry, type EntryChange, type Mailbox } from './engine/engine.ts';
 import { priorities, type AgentName, type Envelope } from './message.ts';
 import {
@@ -41,8 +44,11 @@ export const agentValue = z.object({
     .refine((names) => new Set(names).size === names.length, 'must name each capability once')
     .default([])
     .describe('What it can be asked to do, such as review or typescript.'),
-  card: z
-    .record(z.string(), z.unknown())
+  card: objectField
+    .refine(
+      (card) => !isDeeper(card, deepestBody),
+      `must have no lists and objects that lie in each other more than ${deepestBody} times`,
+    )
     .refine(
       (card) => Buffer.byteLength(JSON.stringify(card)) <= mostCardBytes,
       'must be at most 16 KB of JSON',
@@ -219,10 +225,10 @@ export class Directory {
     this.pickedAt.set(name, this.picks);
   }
 
-  /** Those whose pattern fits a topic. What else they ask of a message, `takes` says. */
-  *subscribedTo(topic: string, nowMs: number): Generator<Subscription> {
+  /** Those whose pattern fits a topic, and `undefined` now and then: a place to pause. What else they ask of a message, `takes` says. */
+  *subscribedTo(topic: string, nowMs: number): Generator<Subscription | undefined> {
     for (const subscription of this.topics.fitting(topic))
-      if (isLive(subscription, nowMs)) yield subscription;
+      if (!subscription || isLive(subscription, nowMs)) yield subscription;
   }
 
   subscriptionsOf(agent: AgentName, nowMs: number): Subscription[] {

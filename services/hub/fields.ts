@@ -8,7 +8,7 @@ import { agentNameField } from './directory.ts';
 import type { Delivered } from './engine/engine.ts';
 import { receiptText } from './receiving.ts';
 import type { Stored } from './message.ts';
-import { bodyOf, jsonOf } from './packing.ts';
+import { beginningOf, bodyOf } from './packing.ts';
 
 export const actingField = agentNameField.describe('The agent of yours as which you act.');
 
@@ -21,6 +21,9 @@ export const receiptField = z
 
 export const secondsField = (most: number, description: string) =>
   z.number().positive().max(most).describe(description);
+
+/** Times are kept in whole milliseconds. */
+export const msOf = (seconds: number): number => (seconds > 0 ? Math.max(1, Math.round(seconds * 1_000)) : 0);
 
 /** Of JSON; what is longer is told in part. */
 const shownBytes = pageBytes;
@@ -88,7 +91,7 @@ export async function messageOf(
       ? {
           body: null,
           body_bytes: body.sizeBytes,
-          body_beginning: (await jsonOf(body)).slice(0, beginningLength).toWellFormed(),
+          body_beginning: await beginningOf(body, beginningLength),
         }
       : { body: await bodyOf(body) }),
   };

@@ -4,9 +4,9 @@ import type { Call } from '#runtime/tool.ts';
 import { takeTurn } from '#runtime/turns.ts';
 
 import type { Agents } from './agents.ts';
-import { mailboxOf } from './directory.ts';
+import { mailboxOf, type Agent } from './directory.ts';
 import type { DeadLetter, DeadPlace, Delivery, Page, Placed, Receiver } from './engine/engine.ts';
-import { pagesPerCall, readAtOnce, readPerCall } from './limits.ts';
+import { hubName, pagesPerCall, readAtOnce, readPerCall } from './limits.ts';
 import type { Mesh } from './mesh.ts';
 import type { AgentName, Stored } from './message.ts';
 import { topicGlob } from './routing/glob.ts';
@@ -35,8 +35,10 @@ export type History = ReturnType<typeof openHistory>;
 /** Places are in the order of arrival; where a clock was set back, times are not quite. */
 const clockSlackMs = 60_000;
 
-const maySee = ({ owner, readers, envelope }: Omit<Stored, 'body'>, caller: string) =>
-  owner === caller || envelope.topic !== undefined || readers.includes(caller);
+const maySee = ({ owner, readers, envelope: { topic, audience } }: Omit<Stored, 'body'>, caller: string) =>
+  owner === caller ||
+  readers.includes(caller) ||
+  (topic !== undefined && (audience === undefined || audience.includes(caller)));
 
 function filterOf({ topic, type, agent, fromMs, toMs }: Query, caller: string) {
   const fitsTopic = topic === undefined ? undefined : topicGlob(topic);
@@ -51,6 +53,17 @@ function filterOf({ topic, type, agent, fromMs, toMs }: Query, caller: string) {
     return toMs === undefined || envelope.timeMs < toMs;
   };
 }
+
+/** Who has sent it may send it to anybody. Who has got it may not let others have it from its sender, who never meant them. */
+const maySendTo = (
+  receiver: Agent,
+  one: Receiver,
+  { owner, envelope }: Omit<Stored, 'body'>,
+  caller: string,
+) =>
+  receiver.key === one.agent ||
+  receiver.owner === caller ||
+  (owner === caller && envelope.source !== hubName);
 
 /** Reads a page when it is the caller's turn: who reads everything many times at once keeps nobody waiting for all of it. */
 async function inTurnOf<Value>(caller: string, read: () => Promise<Value>): Promise<Value> {
@@ -147,8 +160,9 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
 
   /** @throws ToolError not_found for what the caller may not see either. */
   async function visible(source: AgentName, id: string, caller: string): Promise<Stored> {
-    const stored = await engine.find(source, id);
-    if (!stored || !maySee(stored, caller))
+    const found = await engine.find(source, id);
+    const stored = found.find((one) => maySee(one, caller));
+    if (!stored)
       throw new ToolError('not_found', `There is no message ${id} of ${source}.`, {
         hint: 'Call get_message_history; messages leave it after some days.',
       });
@@ -180,7 +194,7 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
       return { replayed, left: seqs.length - replayed, next };
     },
 
-    /** Sends dead letters again: to where they were, or to an agent of the caller's. */
+    /** Sends dead letters again: to where they were, or to another agent. */
     async resend(
       dead: readonly Receiver[],
       to: AgentName | undefined,
@@ -193,7 +207,7 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
         const stored = (await engine.read({ from: one.seq - 1, backwards: false, most: 1 }))[0];
         const receiver = directory.agent(to ?? one.agent, nowMs);
         const isTheirs = stored?.seq === one.seq && mayHandle(one.agent, stored, caller);
-        if (!isTheirs || !receiver) outcomes.push('unknown');
+        if (!isTheirs || !receiver || !maySendTo(receiver, one, stored, caller)) outcomes.push('unknown');
         else {
           const ttlMs = Math.max(policy.ttlMs, stored.envelope.expiresAtMs - stored.envelope.timeMs);
           outcomes.push(await engine.revive(one, mailboxOf(receiver), nowMs + ttlMs, nowMs));

@@ -123,7 +123,7 @@ export async function openHub(options: HubOptions): Promise<Hub> {
     mesh,
     agents,
     sending,
-    receiving: openReceiving(mesh, agents),
+    receiving: openReceiving(mesh, agents, sending),
     history: openHistory(mesh, agents),
     reserving: openReserving(mesh, agents),
     contexts: openContexts(mesh, agents),

@@ -8,6 +8,8 @@ export const megabyte = 1_048_576;
 
 /** Of JSON; what a message may hold. */
 export const mostBodyBytes = 10 * megabyte;
+/** Lists and objects in each other. */
+export const deepestBody = 100;
 /** A request may hold a message whose text is escaped in part, or many messages. */
 export const mostRequestBytes = 24 * megabyte;
 export const mostMessagesPerCall = 100;
@@ -35,6 +37,9 @@ export const longestReservationMs = day;
 export const mostWaiting = 3_000;
 /** A token may have little more than a thousand connections. */
 export const mostWaitingPerToken = 1_000;
+
+/** Bodies above a megabyte that clients who listen have not taken yet: each takes several times its length. */
+export const mostLongPerToken = 8;
 
 /** How often the hub looks for leases that have ended, and for agents that are gone. */
 export const sweepMs = second;

@@ -31,6 +31,8 @@ export interface Envelope extends Address {
   readonly replyTo?: string | undefined;
   readonly subject?: string | undefined;
   readonly traceparent?: string | undefined;
+  /** The tokens that may hear what is said to the topic; all where it is not given. Not shown. */
+  readonly audience?: readonly string[] | undefined;
   /** Whom a rule picked, one of several, and for which capability. Not shown. */
   readonly pickedFor?: readonly (readonly [agent: AgentName, capability: string])[] | undefined;
 }

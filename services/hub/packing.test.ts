@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { gzipSync, zstdCompressSync } from 'node:zlib';
 
 import fc from 'fast-check';
@@ -6,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { mostBodyBytes } from './limits.ts';
 import type { Packed } from './message.ts';
 import {
+  beginningOf,
   bodyOf,
   jsonOf,
   packedBodyField,
@@ -53,6 +55,19 @@ describe('A body', () => {
     expect(kept.encoding).toBe(encoding);
     expect(kept.bytes.length < kept.sizeBytes).toBe(encoding === 'zstd');
     expect(bodyOf(kept) instanceof Promise).toBe(!isAtOnce);
+  });
+
+  test.each([0, 3])('packed at level %d is told by its beginning without the rest of it', async (level) => {
+    // Hardly shorter when it is packed.
+    const digits = Array.from({ length: 40_000 }, (_, at) => hash('sha256', `${at}`, 'base64')).join('🚢');
+    const whole = JSON.stringify({ digits });
+    const kept = await packingOf(level).pack(whole);
+    const cut = { ...kept, bytes: kept.bytes.subarray(0, kept.bytes.length / 2) };
+
+    for (const length of [1, 53, 2_000])
+      // oxlint-disable-next-line no-await-in-loop -- three
+      expect(await beginningOf(cut, length)).toBe(whole.slice(0, length).toWellFormed());
+    expect(await beginningOf(await packingOf(level).pack('{"a":1}'), 100)).toBe('{"a":1}');
   });
 
   test('that is longer than 10 MB is refused', () => {

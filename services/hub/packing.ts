@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import {
   constants,
+  createZstdDecompress,
   gunzip,
   gunzipSync,
   zstdCompress,
@@ -15,9 +16,10 @@ import {
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
+import { isDeeper } from '#runtime/depth.ts';
 import { isTooComplex, mostOfCalls } from '#runtime/wire/complexity.ts';
 
-import { mostBodyBytes } from './limits.ts';
+import { deepestBody, mostBodyBytes } from './limits.ts';
 import type { Packed } from './message.ts';
 
 /** Shorter ones are hardly made shorter. */
@@ -63,19 +65,33 @@ export function packingOf(level: number) {
 /** Whether to walk through it once more holds the loop for long: each walk is a turn of its own then. */
 export const isLong = (json: string): boolean => json.length > mostAtOnceBytes;
 
-/** @throws ToolError invalid_input for text that could not be given back. */
+/** @throws ToolError invalid_input for what could not be given back. */
 export async function bodyText(value: unknown): Promise<string> {
+  requireFlat(value);
   const text = JSON.stringify(value);
   if (isLong(text)) await setImmediate();
   requireWhole(text);
   return text;
 }
 
-/** @throws ToolError invalid_input for text that could not be given back. */
+/** @throws ToolError invalid_input for what could not be given back. */
 export function jsonText(value: unknown): string {
+  requireFlat(value);
   const text = JSON.stringify(value);
   requireWhole(text);
   return text;
+}
+
+/** Whoever is given what is nested deeper may fail at it, and with it at all that comes beside it. */
+function requireFlat(value: unknown): void {
+  if (isDeeper(value, deepestBody))
+    throw new ToolError(
+      'invalid_input',
+      `It has lists and objects that lie in each other more than ${deepestBody} times.`,
+      {
+        hint: 'Send it flatter, or as a text.',
+      },
+    );
 }
 
 function requireWhole(text: string): void {
@@ -105,6 +121,24 @@ export function jsonOf({ encoding, bytes, sizeBytes }: Packed): string | Promise
   return sizeBytes <= mostAtOnceBytes
     ? textOf(zstdDecompressSync(bytes, options))
     : decompressed(bytes, options).then(textOf);
+}
+
+/** How the JSON of a body begins. No more is unpacked than that takes. */
+export async function beginningOf({ encoding, bytes }: Packed, length: number): Promise<string> {
+  // No character takes more.
+  const enough = 4 * length;
+  const parts: Uint8Array[] = [];
+  if (encoding === 'json') parts.push(bytes.subarray(0, enough));
+  else {
+    const unpacking = createZstdDecompress();
+    unpacking.end(bytes);
+    let size = 0;
+    for await (const part of unpacking as AsyncIterable<Uint8Array>) {
+      parts.push(part);
+      if ((size += part.length) >= enough) break;
+    }
+  }
+  return Buffer.concat(parts).toString().slice(0, length).toWellFormed();
 }
 
 /** The body itself; at once for short ones. */

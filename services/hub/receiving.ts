@@ -5,8 +5,9 @@ import type { Call } from '#runtime/tool.ts';
 import type { Agents } from './agents.ts';
 import type { Delivered, Receipt, Settled, Settlement } from './engine/engine.ts';
 import type { AgentName } from './message.ts';
-import { longestDelayMs, mostWaiting, mostWaitingPerToken } from './limits.ts';
+import { longestDelayMs, mostLongPerToken, mostWaiting, mostWaitingPerToken } from './limits.ts';
 import type { Mesh } from './mesh.ts';
+import type { Sending } from './sending.ts';
 
 export interface Wish {
   readonly agent: AgentName;
@@ -32,7 +33,11 @@ const firstRetryMs = 1_000;
 /** The longer, the more attempts there were. */
 const retryDelayMs = (attempt: number) => Math.min(firstRetryMs * 2 ** (attempt - 1), longestDelayMs);
 
-export function openReceiving({ engine, policy, failures, now, onArrival }: Mesh, agents: Agents) {
+export function openReceiving(
+  { engine, policy, failures, now, onArrival }: Mesh,
+  agents: Agents,
+  sending: Sending,
+) {
   const waiting = new Map<string, number>();
   let allWaiting = 0;
   const stopping = new AbortController();
@@ -55,6 +60,8 @@ export function openReceiving({ engine, policy, failures, now, onArrival }: Mesh
       },
     };
   }
+
+  const longOf = new Map<string, number>();
 
   async function lease({ agent, most, mostBytes, leaseMs }: Wish, isOrdered: boolean) {
     const nowMs = now();
@@ -127,6 +134,14 @@ export function openReceiving({ engine, policy, failures, now, onArrival }: Mesh
         }),
         now(),
       );
+      const dead = settlements.filter((one, at) => outcomes[at] === 'dead' && 'reason' in one);
+      await Promise.all(
+        dead.map(async (one) => {
+          const [stored] = await engine.read({ from: one.seq - 1, backwards: false, most: 1 });
+          if (stored?.seq === one.seq && 'reason' in one)
+            await sending.announceDead({ stored, agent, reason: one.reason });
+        }),
+      );
       return outcomes;
     },
 
@@ -145,6 +160,20 @@ export function openReceiving({ engine, policy, failures, now, onArrival }: Mesh
           news = Promise.withResolvers<void>();
         },
         [Symbol.dispose]: unsay,
+      };
+    },
+
+    /** A place for a long body on its way to a client of this token; `undefined` when clients have not taken so many yet. */
+    placeForLong(caller: string): Disposable | undefined {
+      const own = longOf.get(caller) ?? 0;
+      if (own >= mostLongPerToken) return undefined;
+      longOf.set(caller, own + 1);
+      return {
+        [Symbol.dispose]() {
+          const left = (longOf.get(caller) ?? 1) - 1;
+          if (left > 0) longOf.set(caller, left);
+          else longOf.delete(caller);
+        },
       };
     },
 

@@ -30,7 +30,8 @@ export function openReserving({ engine, directory, now }: Mesh, agents: Agents) 
       const nowMs = now();
       await agents.acting(agent, caller, nowMs);
       const own = (await engine.reservations(nowMs)).filter(({ owner }) => owner === caller);
-      if (own.length + names.length > mostReservationsPerToken)
+      const others = own.filter((one) => one.agent !== agent || !names.includes(one.name));
+      if (others.length + names.length > mostReservationsPerToken)
         throw new ToolError(
           'too_large',
           `Your token would have more than ${mostReservationsPerToken} reservations.`,

@@ -7,7 +7,7 @@ import type { Call } from '#runtime/tool.ts';
 
 import type { Agents } from './agents.ts';
 import { mailboxOf, type Agent } from './directory.ts';
-import type { Appended, Outgoing, Placed } from './engine/engine.ts';
+import type { Appended, Died, Outgoing, Placed } from './engine/engine.ts';
 import { hubName, longestTtlMs, mostReceiversKept, mostReceiversPerCall, topics } from './limits.ts';
 import type { Mesh } from './mesh.ts';
 import type { Address, AgentName, Envelope, Packed, Priority } from './message.ts';
@@ -26,6 +26,7 @@ export interface Draft extends Address {
   readonly correlationId?: string | undefined;
   readonly replyTo?: string | undefined;
   readonly subject?: string | undefined;
+  readonly audience?: readonly string[] | undefined;
 }
 
 export interface Sent {
@@ -58,6 +59,16 @@ function requireOneAddress({ to, capability, topic }: Address): void {
   if (given.length > 1)
     throw new ToolError('invalid_input', 'A message goes to names, to a capability or to a topic.', {
       hint: 'Give one of to, capability and topic; or none, and rules decide.',
+    });
+}
+
+const ownTopics: readonly string[] = Object.values(topics);
+
+/** Whoever listens there relies on it that the hub speaks. */
+function requireForeignTopic(topic: string | undefined): void {
+  if (topic !== undefined && ownTopics.includes(topic))
+    throw new ToolError('forbidden', `Only the hub itself says something to the topic ${topic}.`, {
+      hint: 'Choose another topic, or call report_error for what has failed.',
     });
 }
 
@@ -147,6 +158,7 @@ export function openSending(mesh: Mesh, agents: Agents) {
       correlationId: draft.correlationId ?? id,
       ...(draft.replyTo !== undefined && { replyTo: draft.replyTo }),
       ...(draft.subject !== undefined && { subject: draft.subject }),
+      ...(draft.audience && { audience: draft.audience }),
       ...(traceparent !== undefined && { traceparent }),
     };
   }
@@ -206,8 +218,9 @@ export function openSending(mesh: Mesh, agents: Agents) {
       const one = await ready(draft, owner, body, traceparent); // oxlint-disable-line no-await-in-loop -- in order, so that each sees whom the one before has got
       all.push(one);
       receivers += one.route.receivers.length;
-      // They are one change, and others wait for its end.
-      if (receivers > mostReceiversPerCall)
+      // They are one change, and others wait for its end. One alone goes to all that it is for: or whoever has many agents could keep
+      // what is said to a topic from everybody else.
+      if (receivers > mostReceiversPerCall && drafts.length > 1)
         throw new ToolError(
           'too_large',
           `These messages would go to more than ${mostReceiversPerCall} mailboxes together.`,
@@ -223,15 +236,16 @@ export function openSending(mesh: Mesh, agents: Agents) {
     return all.map((one, at) => ({ ready: one, appended: appended[at] as Appended }));
   }
 
-  /** What the hub itself says. @throws as the engine does. */
-  async function say(draft: Omit<Draft, 'from'>): Promise<void> {
-    await put([{ draft: { ...draft, from: hubName }, owner: '' }], undefined);
+  /** What the hub itself says. @param owner the token whose quota it counts for. @throws as the engine does, or too_large. */
+  async function say(draft: Omit<Draft, 'from'>, owner = ''): Promise<void> {
+    const [said] = await put([{ draft: { ...draft, from: hubName }, owner }], undefined);
+    if (said?.appended.outcome === 'over_quota') requireTaken(said.appended, said.ready.outgoing.stored);
   }
 
   /** The same, but never the cause of a failure. */
-  async function announce(draft: Omit<Draft, 'from'>): Promise<void> {
+  async function announce(draft: Omit<Draft, 'from'>, owner = ''): Promise<void> {
     try {
-      await say(draft);
+      await say(draft, owner);
     } catch (error) {
       log.warn('announcement_failed', { type: draft.type, error });
     }
@@ -240,13 +254,9 @@ export function openSending(mesh: Mesh, agents: Agents) {
   /** Tells the sender that nobody gets its message. An error message causes no other. */
   async function tellSender({ id, correlationId, reason }: Sent, sender: Agent, type: string): Promise<void> {
     if (type === 'error') return;
-    await announce({
-      to: [sender.key],
-      type: 'error',
-      replyTo: id,
-      correlationId,
-      body: { code: 'no_route', message: reason ?? 'Nobody gets it.' },
-    });
+    const body = { code: 'no_route', message: reason ?? 'Nobody gets it.' };
+    // It counts for who has caused it: or one token could take all of the room that the hub has for what it says.
+    await announce({ to: [sender.key], type: 'error', replyTo: id, correlationId, body }, sender.owner);
   }
 
   /** What an agent says has failed counts, whomever it tells. */
@@ -271,6 +281,7 @@ export function openSending(mesh: Mesh, agents: Agents) {
       const senders: Agent[] = [];
       for (const draft of drafts) {
         requireOneAddress(draft);
+        requireForeignTopic(draft.topic);
         senders.push(await agents.acting(draft.from, caller, now())); // oxlint-disable-line no-await-in-loop -- there, nearly always
       }
       const done = await put(
@@ -298,25 +309,18 @@ export function openSending(mesh: Mesh, agents: Agents) {
     say,
     announce,
 
-    /** For those who watch what nobody gets. */
-    announceDead: async (dead: {
-      readonly agent: AgentName;
-      readonly reason: string;
-      readonly stored: { readonly envelope: Envelope };
-    }) =>
-      dead.stored.envelope.source === hubName
-        ? undefined
-        : announce({
-            topic: topics.deadLetters,
-            type: 'system_status',
-            correlationId: dead.stored.envelope.correlationId,
-            body: {
-              event: 'dead_letter',
-              id: dead.stored.envelope.id,
-              from: dead.stored.envelope.source,
-              agent: dead.agent,
-              reason: dead.reason,
-            },
-          }),
+    /** To those whom it concerns: its sender, for whom it counts, its receiver, and those who may rule for all. */
+    async announceDead({ agent, reason, stored: { envelope, owner } }: Died): Promise<void> {
+      if (envelope.source === hubName) return;
+      const receiver = directory.agent(agent, now())?.owner;
+      const draft = {
+        topic: topics.deadLetters,
+        audience: [owner, ...(receiver === undefined ? [] : [receiver]), ...policy.rulers],
+        type: 'system_status',
+        correlationId: envelope.correlationId,
+        body: { event: 'dead_letter', id: envelope.id, from: envelope.source, agent, reason },
+      };
+      await announce(draft, owner);
+    },
   };
 }

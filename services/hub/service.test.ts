@@ -1,7 +1,8 @@
 import { describe, expect, test, vi } from 'vitest';
 
 import { Directory } from './directory.ts';
-import { mostSubscriptionsPerToken } from './limits.ts';
+import { mostLongPerToken, mostReservationsPerToken, mostSubscriptionsPerToken } from './limits.ts';
+import { listened } from './streaming.ts';
 import { openTrial, start, type Trial } from './hub.fixture.ts';
 
 /** Agents with their capabilities, each of the token with its own name unless another is given. */
@@ -292,6 +293,78 @@ describe('a name that another token has now', () => {
     });
   });
 
+  test('learns nothing of ids and receipts that the one before has used', async () => {
+    await using trial = await openWorker();
+    const call = trial.call.bind(trial);
+    await call('old', 'send_message', say('worker', 'a', 'private', { id: 'one' }));
+    await call('a', 'send_message', say('a', 'worker', 'private'));
+    const given = (await call('old', 'receive_messages', { agent: 'worker' }))['messages'];
+    await call('old', 'acknowledge_messages', { agent: 'worker', receipts: ['2.1'] });
+    expect(given).toMatchObject([{ receipt: '2.1' }]);
+    trial.clock.nowMs += 1_000;
+    await leave(trial);
+
+    for (const text of ['private', 'other'])
+      // oxlint-disable-next-line no-await-in-loop -- the same as before, then another
+      expect(
+        await call(
+          'new',
+          'send_message',
+          say('worker', 'b', text, { id: text === 'private' ? 'one' : 'two' }),
+        ),
+      ).toMatchObject({ outcome: 'sent' });
+    expect(await call('new', 'get_message', { from: 'worker', id: 'one' })).toMatchObject({
+      text: '{"data":"private"}',
+    });
+    expect(await call('a', 'get_receipts', { from: 'worker', id: 'one' })).toMatchObject({ seq: 1 });
+    expect(await call('b', 'get_receipts', { from: 'worker', id: 'one' })).toMatchObject({ seq: 4 });
+    expect(
+      await call('new', 'acknowledge_messages', { agent: 'worker', receipts: ['2.1', '3.1', '999.1'] }),
+    ).toMatchObject({ acknowledged: 0, late: [], unknown: ['2.1', '3.1', '999.1'] });
+  });
+
+  test('has nothing of what the one before had when the hub ended in the middle', async () => {
+    await using trial = await openWorker();
+    const call = trial.call.bind(trial);
+    const { engine } = trial;
+    await call('old', 'subscribe_topic', { agent: 'worker', topic: 'news' });
+    await call('old', 'reserve_names', { agent: 'worker', names: ['file:x'] });
+    // The hub is killed while the agent leaves.
+    await engine.remove('agent', 'worker', 'old');
+    await call('new', 'register_agent', { name: 'worker' });
+
+    expect(await call('a', 'send_message', { from: 'a', topic: 'news', body: {} })).toMatchObject({
+      outcome: 'kept',
+    });
+    expect(await call('new', 'list_reservations', {})).toEqual({ reservations: [] });
+    await call('new', 'subscribe_topic', { agent: 'worker', topic: 'news' });
+    expect(await call('a', 'send_message', { from: 'a', topic: 'news', body: {} })).toMatchObject({
+      outcome: 'sent',
+    });
+    expect(await call('new', 'unsubscribe_topic', { agent: 'worker', topic: 'news' })).toEqual({
+      ended: true,
+    });
+  });
+
+  test('keeps what it gets while the one before is still leaving', async () => {
+    await using trial = await openWorker();
+    const call = trial.call.bind(trial);
+    for (const topic of ['t.a', 't.b', 't.c'])
+      await call('old', 'subscribe_topic', { agent: 'worker', topic }); // oxlint-disable-line no-await-in-loop -- one after the other
+    const leaving = call('old', 'unregister_agent', { name: 'worker' });
+    await vi.waitUntil(async () => call('new', 'register_agent', { name: 'worker' }).catch(() => false), {
+      interval: 0,
+    });
+    await call('a', 'send_message', say('a', 'worker', 'for the new one'));
+    await call('new', 'reserve_names', { agent: 'worker', names: ['file:x'] });
+    await leaving;
+
+    expect(bodiesOf(await call('new', 'receive_messages', { agent: 'worker' }))).toEqual([
+      { data: 'for the new one' },
+    ]);
+    expect((await call('new', 'list_reservations', {}))['reservations']).toHaveLength(1);
+  });
+
   test('reads nothing that was shared with it before', async () => {
     await using trial = await openWorker();
     const plan = { agent: 'a', key: 'plan', value: {}, access: 'confidential', readers: ['worker'] };
@@ -426,6 +499,88 @@ describe('messages', () => {
     expect(await trial.call('a', 'send_message', { from: 'a', body: {} })).toMatchObject({
       delivered_to: ['lead'],
     });
+
+    // Nobody has the names yet: they are for agents of the rule's own token.
+    const later = { name: 'to-lead', route_to: { agents: ['later', 'mine'] } };
+    await trial.call('a', 'set_routing_rule', later);
+    await trial.call('thief', 'register_agent', { name: 'later' });
+    await trial.call('a', 'register_agent', { name: 'mine' });
+    expect(await trial.call('a', 'send_message', { from: 'a', body: {} })).toMatchObject({
+      delivered_to: ['mine'],
+    });
+  });
+
+  test('are said to a topic of the hub by the hub alone', async () => {
+    await using trial = await withAgents({ a: [], watcher: [] });
+    await trial.call('watcher', 'subscribe_topic', { agent: 'watcher', topic: '**' });
+    for (const topic of ['hub.agents', 'hub.dead_letters', 'system.alert'])
+      // oxlint-disable-next-line no-await-in-loop -- three
+      await expect(
+        trial.call('a', 'send_message', {
+          from: 'a',
+          topic,
+          type: 'system_status',
+          body: { event: 'alert' },
+        }),
+      ).rejects.toMatchObject({ code: 'forbidden', message: expect.stringContaining(topic) });
+    expect(await receive(trial, 'watcher')).toEqual({ messages: [] });
+  });
+
+  test('lose no key of their body: one that would be lost is refused', async () => {
+    await using trial = await withAgents({ a: [] });
+    const value = JSON.parse('{"__proto__":{"x":1},"y":1}') as object;
+    let deep: object = {};
+    for (let times = 0; times < 101; times += 1) deep = { deep };
+    for (const [tool, args] of [
+      ['share_context', { agent: 'a', key: 'k', value: deep }],
+      ['register_agent', { name: 'a', card: deep }],
+    ] as const)
+      // oxlint-disable-next-line no-await-in-loop -- two
+      await expect(trial.call('a', tool, args)).rejects.toMatchObject({
+        code: 'invalid_input',
+        message: expect.stringContaining('more than 100 times'),
+      });
+    for (const [tool, args] of [
+      ['send_message', { from: 'a', to: ['a'], body: value }],
+      ['share_context', { agent: 'a', key: 'k', value }],
+      ['register_agent', { name: 'a', card: value }],
+    ] as const)
+      // oxlint-disable-next-line no-await-in-loop -- three
+      await expect(trial.call('a', tool, args)).rejects.toMatchObject({
+        code: 'invalid_input',
+        message: expect.stringContaining('__proto__'),
+      });
+    await trial.call('a', 'send_message', { from: 'a', to: ['a'], body: { inner: value } });
+    expect(JSON.stringify(bodiesOf(await receive(trial, 'a')))).toBe(`[{"inner":${JSON.stringify(value)}}]`);
+  });
+
+  test('to topics with very many slow subscriptions leave others their turn', async () => {
+    await using trial = await withAgents({ a: [], slow: [] });
+    const type = 'a'.repeat(200);
+    await trial.call('a', 'register_message_type', { name: type, schema: { type: 'object' } });
+    const value = { agent: 'slow', types: Array<string>(20).fill(`*${'a'.repeat(99)}b`) };
+    for (let count = 0; count < 2_000; count += 1)
+      trial.hub.mesh.directory.apply({
+        put: {
+          kind: 'subscription',
+          key: `slow:${count}`,
+          owner: 'slow',
+          version: 1,
+          value: { ...value, topic: count % 2 === 0 ? 'news' : `*${count}*` },
+          changedAtMs: start,
+          expiresAtMs: undefined,
+        },
+      });
+    const done: string[] = [];
+    const slow = trial
+      .call('a', 'send_message', { from: 'a', topic: 'news', type, body: {} })
+      .then(() => done.push('slow'));
+    for (let times = 0; times < 3; times += 1) {
+      await trial.call('slow', 'send_heartbeat', { agent: 'slow' }); // oxlint-disable-line no-await-in-loop -- one after the other
+      done.push('quick');
+    }
+    await slow;
+    expect(done).toEqual(['quick', 'quick', 'quick', 'slow']);
   });
 
   test('without an address follow the rules of their own token, or of one that may rule for all', async () => {
@@ -456,6 +611,15 @@ describe('messages', () => {
       code: 'conflict',
     });
     expect(await trial.call('a', 'delete_routing_rule', { name: 'all' })).toEqual({ deleted: false });
+  });
+
+  test('that nobody gets count for their sender, with what it is told of them', async () => {
+    await using trial = await withAgents({ a: [] });
+    const items = () => trial.hub.kept().holdings.map(({ owner, items: count }) => [owner, count]);
+    const before = items();
+    await trial.call('a', 'send_message', { from: 'a', to: ['nobody'], body: {} });
+    expect(before).toEqual([['a', 1]]);
+    expect(items()).toEqual([['a', 3]]);
   });
 
   test('that nobody gets are dead letters, and their sender is told, once', async () => {
@@ -543,6 +707,22 @@ describe('messages', () => {
     expect(await trial.call('a', 'get_message_history', {})).toEqual({ messages: [] });
     const messages = Array.from({ length: 99 }, () => toAll);
     expect(await trial.call('a', 'send_messages', { messages })).toMatchObject({ sent: 99 });
+  });
+
+  test('to a topic reach those who listen, however many agents a token has there', async () => {
+    await using trial = await withAgents({ a: [], b: [] });
+    await trial.call('b', 'subscribe_topic', { agent: 'b', topic: '**' });
+    const entry = { owner: 'crowd', version: 1, changedAtMs: start, expiresAtMs: undefined };
+    for (let at = 0; at < 10_000; at += 1) {
+      const [agent, key] = [`crowd-${at}`, `crowd-${at}:all`];
+      const value = { agent, topic: '**' };
+      trial.hub.mesh.directory.apply({ put: { ...entry, kind: 'agent', key: agent, value: {} } });
+      trial.hub.mesh.directory.apply({ put: { ...entry, kind: 'subscription', key, value } });
+    }
+    expect(await trial.call('a', 'send_message', { from: 'a', topic: 'news', body: {} })).toMatchObject({
+      outcome: 'sent',
+    });
+    expect((await receive(trial, 'b'))['messages']).toMatchObject([{ topic: 'news' }]);
   });
 
   test('that died together in many mailboxes are listed page after page', async () => {
@@ -729,6 +909,11 @@ describe('receiving', () => {
       full: 0,
       not_found: 1,
     });
+    // Its receiver may not let others have it as if its sender had meant them.
+    expect(await trial.call('b', 'resend_dead_letters', { dead_letters: dead, to: 'c' })).toMatchObject({
+      sent: 0,
+      not_found: 1,
+    });
     expect(await trial.call('a', 'resend_dead_letters', { dead_letters: dead, to: 'c' })).toEqual({
       sent: 1,
       full: 0,
@@ -737,20 +922,92 @@ describe('receiving', () => {
     expect(bodiesOf(await receive(trial, 'c'))).toEqual([{ data: 1 }]);
   });
 
+  test('of the hub itself is sent on to nobody else', async () => {
+    await using trial = await withAgents({ a: [], b: [] });
+    await trial.call('a', 'send_message', { from: 'a', to: ['nobody'], body: {} });
+    const { messages } = await receive(trial, 'a');
+    const [{ seq, receipt, from }] = messages;
+    expect(from).toBe('hub');
+    await trial.call('a', 'reject_messages', {
+      agent: 'a',
+      messages: [{ receipt, reason: 'x', give_up: true }],
+    });
+    const dead = { dead_letters: [{ seq, agent: 'a' }] };
+    expect(await trial.call('a', 'resend_dead_letters', { ...dead, to: 'b' })).toMatchObject({
+      not_found: 1,
+    });
+    expect(await trial.call('a', 'resend_dead_letters', dead)).toMatchObject({ sent: 1 });
+  });
+
   test('gives nothing that has expired, and tells those who watch dead letters', async () => {
-    await using trial = await withAgents({ a: [], b: [], watcher: [] });
-    await trial.call('watcher', 'subscribe_topic', { agent: 'watcher', topic: 'hub.dead_letters' });
+    await using trial = await withAgents({ a: [], b: [], stranger: [] });
+    await trial.call('a', 'register_agent', { name: 'watcher' });
+    await trial.call('operator', 'register_agent', { name: 'overseer' });
+    for (const [token, agent] of [
+      ['a', 'watcher'],
+      ['b', 'b'],
+      ['stranger', 'stranger'],
+      ['operator', 'overseer'],
+    ] as const)
+      await trial.call(token, 'subscribe_topic', { agent, topic: 'hub.dead_letters' }); // oxlint-disable-line no-await-in-loop -- one after the other
     await trial.call('a', 'send_message', say('a', 'b', 1, { ttl_seconds: 10, id: 'short' }));
     trial.clock.nowMs += 10_000;
     await trial.hub.tending.tend();
-    expect(await receive(trial, 'b')).toEqual({ messages: [] });
-    expect(bodiesOf(await receive(trial, 'watcher'))).toMatchObject([
-      { event: 'dead_letter', id: 'short', reason: 'expired' },
-    ]);
+    const told = { event: 'dead_letter', id: 'short', reason: 'expired' };
+    for (const [token, agent] of [
+      ['a', 'watcher'],
+      ['b', 'b'],
+      ['operator', 'overseer'],
+    ] as const)
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(bodiesOf(await trial.call(token, 'receive_messages', { agent }))).toMatchObject([told]);
+    await trial.call('a', 'send_message', say('a', 'b', 2, { id: 'refused' }));
+    const given = await receive(trial, 'b');
+    await trial.call('b', 'reject_messages', {
+      agent: 'b',
+      messages: [{ receipt: given['messages'][0].receipt, reason: 'not mine', give_up: true }],
+    });
+    // Others learn nothing of what is between two tokens.
+    expect(await receive(trial, 'stranger')).toEqual({ messages: [] });
+    const inHistory = async (token: string) =>
+      bodiesOf(await trial.call(token, 'get_message_history', { topic: 'hub.dead_letters' }));
+    expect(await inHistory('stranger')).toEqual([]);
+    for (const token of ['a', 'b', 'operator'])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(await inHistory(token)).toMatchObject([
+        { id: 'refused', from: 'a', agent: 'b', reason: 'not mine' },
+        told,
+      ]);
     expect(await trial.call('b', 'delete_dead_letters', { dead_letters: [{ seq: 1, agent: 'b' }] })).toEqual({
       deleted: 1,
     });
   });
+});
+
+test('long bodies that clients do not take fill no memory: a few are whole, the others are told by their beginning', async () => {
+  const agents = Array.from({ length: mostLongPerToken + 1 }, (_, at) => `a${at}`);
+  await using trial = await withAgents(Object.fromEntries(agents.map((name) => [name, []])), { token: 'a' });
+  const body = { data: 'x'.repeat(1_100_000) };
+  await trial.call('a', 'send_message', { from: 'a0', to: agents, body });
+  await trial.call('a', 'send_message', { from: 'a1', to: ['a0'], body });
+  const ending = new AbortController();
+  const listen = (agent: string) => {
+    const given = { agent, window: 20 };
+    return listened.listen(given, trial.hub, { caller: 'a', tokenHash: '', signal: ending.signal });
+  };
+  const streams = await Promise.all(
+    agents.map(async (agent) => (await listen(agent))[Symbol.asyncIterator]()),
+  );
+  const bodies: unknown[] = [];
+  for (const stream of streams) bodies.push((await stream.next()).value.data.body); // oxlint-disable-line no-await-in-loop -- one after the other
+  expect(bodies.filter((one) => one === null)).toHaveLength(1);
+  expect(bodies.at(-1)).toBeNull();
+
+  // One that is taken makes room.
+  const next = await streams[0]?.next();
+  expect(next?.value.data.body).toEqual(body);
+  ending.abort();
+  await Promise.all(streams.map(async (stream) => stream.return?.()));
 });
 
 describe('the history', () => {
@@ -853,6 +1110,18 @@ describe('what agents share', () => {
     expect(await trial.call('b', 'list_reservations', {})).toEqual({ reservations: [] });
   });
 
+  test('a reservation is made anew also by who has as many as it may have', async () => {
+    await using trial = await withAgents({ a: [] });
+    const names = Array.from({ length: mostReservationsPerToken }, (_, at) => `ticket:${at}`);
+    for (let from = 0; from < names.length; from += 100)
+      await trial.call('a', 'reserve_names', { agent: 'a', names: names.slice(from, from + 100) }); // oxlint-disable-line no-await-in-loop -- one after the other
+    const again = await trial.call('a', 'reserve_names', { agent: 'a', names: names.slice(0, 100) });
+    expect(again['reserved']).toHaveLength(100);
+    await expect(
+      trial.call('a', 'reserve_names', { agent: 'a', names: ['ticket:0', 'ticket:new'] }),
+    ).rejects.toMatchObject({ code: 'too_large' });
+  });
+
   test('a context has a version, and readers', async () => {
     await using trial = await withAgents({ a: [], b: [], c: [] });
     const share = async (caller: string, args: object) =>
@@ -899,6 +1168,38 @@ describe('what agents share', () => {
     });
   });
 });
+
+test.each([0.000_1, 2.000_15])(
+  '%f seconds are whole milliseconds wherever they are given',
+  async (seconds) => {
+    await using trial = await withAgents({ a: [] });
+    const call = trial.call.bind(trial, 'a');
+    await call('send_messages', { messages: [say('a', 'a', 1), say('a', 'a', 2, { ttl_seconds: seconds })] });
+    const taken = await call('receive_messages', {
+      agent: 'a',
+      limit: 1,
+      lease_seconds: seconds,
+      wait_seconds: seconds,
+    });
+    const receipts = ['1.1'];
+    expect(taken['messages']).toMatchObject([{ receipt: '1.1' }]);
+    expect(await call('extend_leases', { agent: 'a', receipts, lease_seconds: seconds })).toMatchObject({
+      extended: 1,
+    });
+    const rejected = { receipt: '1.1', reason: 'later', retry_seconds: seconds };
+    expect(await call('reject_messages', { agent: 'a', messages: [rejected] })).toMatchObject({
+      returned: 1,
+    });
+    expect(
+      await call('reserve_names', { agent: 'a', names: ['ticket:1'], ttl_seconds: seconds }),
+    ).toMatchObject({ reserved: [{ name: 'ticket:1' }] });
+    expect(
+      await call('share_context', { agent: 'a', key: 'k', value: {}, ttl_seconds: seconds }),
+    ).toMatchObject({
+      version: 1,
+    });
+  },
+);
 
 test('what a token shares counts to its quota', async () => {
   await using trial = await withAgents({ a: [], b: [] }, { quota: { items: 1_000, bytes: 20_000 } });

@@ -3,7 +3,7 @@ import { WebSocket } from 'ws';
 
 import { createToken, revokeToken } from '#runtime/access/tokens.ts';
 
-import { callTool } from '../../tests/support/rpc.ts';
+import { callTool, codeOf } from '../../tests/support/rpc.ts';
 import { serve, type Served } from '../../tests/support/serve.ts';
 import hub from './service.ts';
 
@@ -96,6 +96,37 @@ describe('a token that carries a choice of tools', () => {
     expect((await get('/a2a/v1/tasks', sends)).status).not.toBe(403);
   });
 });
+
+test('what is nested very deep makes no answer long, and is refused in a message', async () => {
+  const agent = await newAgent();
+  const nested = (depth: number) => ({ from: agent, to: [agent], body: { list: listsIn(depth) } });
+  expect(codeOf(await callTool(served, 'send_message', nested(98)))).toBeUndefined();
+  for (const depth of [100, 20_000]) {
+    const packed = JSON.stringify(nested(depth).body);
+    for (const how of [
+      nested(depth),
+      {
+        from: agent,
+        to: [agent],
+        packed: { encoding: 'json', data: btoa(packed), size_bytes: packed.length },
+      },
+    ])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      expect(JSON.stringify(await callTool(served, 'send_message', how))).toContain('more than 100 times');
+  }
+  const { content, structuredContent } = (await callTool(served, 'receive_messages', { agent })).result as {
+    content: { text: string }[];
+    structuredContent: { messages: object[] };
+  };
+  expect(structuredContent.messages).toHaveLength(1);
+  expect(content[0]?.text).toContain(JSON.stringify(structuredContent));
+});
+
+const listsIn = (depth: number) => {
+  let value: unknown = 1;
+  for (let times = 0; times < depth; times += 1) value = [value];
+  return value;
+};
 
 describe('server-sent events', () => {
   test('bring what is there and what comes, and no more than the window while nothing is acknowledged', async () => {

@@ -5,9 +5,9 @@ import type { Listened, ListenedEvent, Route } from '#runtime/service.ts';
 
 import { ownAgent } from './agents.ts';
 import { agentNameField } from './directory.ts';
-import { deliveredOf, idField, messageOf } from './fields.ts';
+import { deliveredOf, idField, messageOf, msOf } from './fields.ts';
 import type { Hub } from './hub.ts';
-import { longestLeaseMs, mostBodyBytes, mostMessagesPerCall } from './limits.ts';
+import { longestLeaseMs, megabyte, mostBodyBytes, mostMessagesPerCall } from './limits.ts';
 import { topicPatternField } from './routing/glob.ts';
 import { getHistory } from './tools/history.ts';
 import { receiveMessages } from './tools/messages.ts';
@@ -34,7 +34,7 @@ export const listened: Listened<Hub> = {
   listen(given, hub, { caller, signal }) {
     const { agent, lease_seconds: lease, window } = given as z.output<typeof parameters>;
     ownAgent(hub.mesh.directory, agent, caller, hub.mesh.now());
-    const leaseMs = lease === undefined ? hub.mesh.policy.leaseMs : lease * 1_000;
+    const leaseMs = lease === undefined ? hub.mesh.policy.leaseMs : msOf(lease);
     return mailboxEvents(hub, { agent, leaseMs, window }, { caller, signal });
   },
 };
@@ -45,11 +45,30 @@ interface MailboxWish {
   readonly window: number;
 }
 
+type Listening = { readonly caller: string; readonly signal: AbortSignal };
+
+/** What is there, or comes in a while. A long body comes alone, or is told by its beginning where its token has too many on their way. */
+async function taken({ receiving }: Hub, { agent, leaseMs, window: most }: MailboxWish, call: Listening) {
+  const delivered = await receiving.receive({ agent, most, mostBytes: megabyte, leaseMs, waitMs }, call);
+  const isLong = delivered.some(({ stored }) => stored.body.sizeBytes > megabyte);
+  const place = isLong ? receiving.placeForLong(call.caller) : undefined;
+  try {
+    const messages = [];
+    for (const one of delivered)
+      messages.push(await deliveredOf(one, isLong && !place ? megabyte : mostBodyBytes)); // oxlint-disable-line no-await-in-loop -- large ones one after the other
+    return { messages, place };
+  } catch (error) {
+    place?.[Symbol.dispose]();
+    throw error;
+  }
+}
+
 async function* mailboxEvents(
-  { agents, receiving, mesh }: Hub,
+  hub: Hub,
   { agent, leaseMs, window }: MailboxWish,
-  call: { readonly caller: string; readonly signal: AbortSignal },
+  call: Listening,
 ): AsyncGenerator<ListenedEvent> {
+  const { agents, receiving, mesh } = hub;
   using _connection = agents.connect(agent);
   using mailbox = receiving.follow(agent);
   while (!call.signal.aborted) {
@@ -58,17 +77,14 @@ async function* mailboxEvents(
     const room = window - leased;
     if (room <= 0) {
       await mailbox.changed(call.signal);
-      agents.touch(agent, mesh.now());
+      await agents.acting(agent, call.caller, mesh.now()); // it may have left, and another token have its name
       continue;
     }
-    const delivered = await receiving.receive(
-      { agent, most: room, mostBytes: mostBodyBytes, leaseMs, waitMs },
-      call,
-    );
-    for (const one of delivered) {
-      const message = await deliveredOf(one, mostBodyBytes);
+    const { messages, place } = await taken(hub, { agent, leaseMs, window: room }, call);
+    using _place = place;
+    for (const message of messages) {
       yield { id: message.receipt, event: 'message', data: message };
-      agents.touch(agent, mesh.now());
+      await agents.acting(agent, call.caller, mesh.now());
     }
     /* oxlint-enable no-await-in-loop */
   }

@@ -1,4 +1,6 @@
 /** Where the work of a task on a repository goes: its branch, its working tree, the trailers of its commits, and what its worker is told of them. Pure. */
+import { normalize } from 'node:path/posix';
+
 import type { Repository } from './fields.ts';
 
 /** Long enough to know a branch by, short enough for a prompt. */
@@ -31,6 +33,10 @@ export function worktreeOf(path: string, branch: string): string {
   const isNamed = !/(^|\/)\.{0,2}$/.test(top);
   return isNamed ? `${top}.worktrees/${leaf}` : `${top === '/' ? '' : top}/.worktrees/${leaf}`;
 }
+
+/** Where a branch is checked out that has no worktree, under one name: two tasks there would write into each other's work. */
+export const folderOf = ({ path, mode }: Pick<Repository, 'path' | 'mode'>): string | undefined =>
+  mode === 'branch' ? normalize(path).replace(/(?<=.)\/$/, '') : undefined;
 
 /** One line, whatever was given: a line break would begin another trailer. */
 const onOneLine = (text: string) => text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\s]+/gu, ' ').trim();

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 
 import { noPostgres, startServer } from '../../tests/support/postgres-server.ts';
 import { surround } from '../../tests/support/surround.ts';
-import { engines, openTrial, useDatabase, type Trial } from './orchestrator.fixture.ts';
+import { engines, openTrial, useDatabase, type Answer, type Trial } from './orchestrator.fixture.ts';
 
 const repository = { path: '/srv/shop', base: 'main' };
 const commit = 'a'.repeat(40);
@@ -44,6 +44,45 @@ describe.each(Object.keys(engines))('A task on a repository, on %s', (engine) =>
         trailers: [`Task-Id: ${id}`, 'Refs: #7'],
       },
     });
+  });
+
+  test('without a worktree is given out when nobody is at work in its folder, and others meanwhile', async () => {
+    await using trial = await openTrial({ engine });
+    const inPlace = { path: '/srv/shop', base: 'main', mode: 'branch' };
+    const made = await trial.make(
+      { key: 'one', title: 'One', repository: inPlace },
+      { key: 'two', title: 'Two', repository: { ...inPlace, path: '/srv//shop/' } },
+      { key: 'three', title: 'Three', repository: inPlace },
+      { key: 'beside', title: 'Beside them', repository },
+      { key: 'elsewhere', title: 'Elsewhere', repository: { ...inPlace, path: '/srv/other' } },
+    );
+    await trial.call('worker', 'register_worker', { worker: 'bob', capabilities: [], most_tasks: 5 });
+    const claimed = async (most: number, wait = 0): Promise<Record<string, { fence: number }>> => {
+      const { tasks } = await trial.call('worker', 'claim_tasks', {
+        worker: 'bob',
+        most,
+        wait_seconds: wait,
+      });
+      return Object.fromEntries(tasks.map((task: Answer) => [task['task_id'], task['lease']]));
+    };
+
+    const first = await trial.claim();
+    // The two that may not begin do not stand in the way of those behind them.
+    const other = Object.keys(await claimed(1));
+    const rest = Object.keys(await claimed(5));
+    const none = Object.keys(await claimed(5));
+    const waiting = claimed(5, 30);
+    await expect.poll(() => trial.orchestrator.waiting.count()).toBe(1);
+    await trial.call('worker', 'complete_task', first);
+    const next = Object.keys(await waiting);
+    const last = claimed(5, 30);
+    await expect.poll(() => trial.orchestrator.waiting.count()).toBe(1);
+    await trial.call('planner', 'cancel_task', { task_id: made['two'] });
+
+    expect(first.task_id).toBe(made['one']);
+    expect([other, rest, none]).toEqual([[made['beside']], [made['elsewhere']], []]);
+    expect(next).toEqual([made['two']]);
+    expect(Object.keys(await last)).toEqual([made['three']]);
   });
 
   test('keeps its result and waits for the merge; only then what needs it may begin', async () => {

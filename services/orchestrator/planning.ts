@@ -4,6 +4,7 @@ import type { Steps } from '#runtime/turns.ts';
 
 import type { TaskSpec, Work } from './fields.ts';
 import { circleIn } from './graph.ts';
+import { deepest, isStorableJson, isTooDeep } from './json-text.ts';
 import { mostDependents, mostWorkBytes } from './limits.ts';
 
 export interface PlannedTask {
@@ -65,12 +66,23 @@ function plannedTask(spec: TaskSpec, place: number, placeOf: ReadonlyMap<string,
         'Use the key of another task of the same call, or an id such as t12-x7k2 that list_tasks tells.',
       );
   }
+  if (spec.steps?.some((step) => isTooDeep(step.arguments)))
+    throw refused(
+      `The steps of ${nameOf(spec, place)} have arguments of more than ${deepest} levels.`,
+      'Put what is deeper into a text, or a file.',
+    );
   const work = workOf(spec);
   if (work.length > mostWorkBytes || Buffer.byteLength(work) > mostWorkBytes)
     throw new ToolError(
       'too_large',
       `${nameOf(spec, place)} has ${Buffer.byteLength(work)} bytes of description, steps and goal; a task may have ${mostWorkBytes}.`,
       { hint: 'Put long texts where the worker finds them, such as a file, and name the place.' },
+    );
+  // The rest was looked at with its fields; steps may have any arguments.
+  if (spec.steps !== undefined && !isStorableJson(work))
+    throw refused(
+      `The steps of ${nameOf(spec, place)} must be well-formed Unicode without NUL.`,
+      'Encode bytes as base64.',
     );
   return {
     spec,

@@ -169,6 +169,25 @@ describe('Two orchestrators on one database', () => {
     );
   });
 
+  test('many claims at both give out one task at a time in a folder', async () => {
+    const settings = settingsFor();
+    await using one = await join(settings);
+    await using other = await join(settings);
+    const repository = { path: '/srv/shop', mode: 'branch' };
+    await one.call('create_tasks', {
+      tasks: Array.from({ length: 12 }, (_, at) => ({ title: `t${at}`, repository })),
+    });
+    const names = Array.from({ length: 6 }, (_, at) => `w${at}`);
+    for (const worker of names)
+      await one.call('register_worker', { worker, capabilities: [], most_tasks: 5 });
+
+    const claims = await Promise.all(
+      names.map(async (worker, at) => (at % 2 === 0 ? one : other).call('claim_tasks', { worker, most: 5 })),
+    );
+
+    expect(claims.flatMap(({ tasks }) => tasks as Answer[])).toHaveLength(1);
+  });
+
   test('of twins with one idempotency key that come to both at once, one makes the tasks', async () => {
     const settings = settingsFor();
     await using one = await join(settings);

@@ -11,6 +11,8 @@ import { testCall } from '#runtime/testing.ts';
 
 const hour = 3_600_000;
 
+const nested = (levels: number): unknown => JSON.parse('['.repeat(levels) + ']'.repeat(levels));
+
 describe.each(Object.keys(engines))('Projects on %s', (engine) => {
   if (engine === 'PostgreSQL') surround(noPostgres, async () => useDatabase(await startServer()));
 
@@ -272,6 +274,19 @@ describe.each(Object.keys(engines))('Projects on %s', (engine) => {
         code: 'not_found',
         hint: 'Call register_worker first.',
       });
+      // Its token may be gone.
+      expect(
+        await trial.call('operator', 'remove_worker', { worker: 'ada' }, { isOperator: true }),
+      ).toMatchObject({ removed: 'ada' });
+    });
+
+    test('the names of the fleet’s agents are for their tokens', async () => {
+      await using trial = await openTrial({ engine });
+      const register = async (caller: string) =>
+        trial.call(caller, 'register_worker', { worker: 'agent-qa', capabilities: [] });
+
+      await expect(register('two')).rejects.toMatchObject({ code: 'forbidden', hint: 'Take another name.' });
+      expect(await register('agent-qa')).toMatchObject({ new: true });
     });
   });
 
@@ -368,6 +383,67 @@ describe.each(Object.keys(engines))('Projects on %s', (engine) => {
         code: 'too_large',
         message: expect.stringContaining('"root"'),
       });
+    });
+
+    test.each([
+      ['NUL', 'a\0b', false],
+      ['half a surrogate pair', 'a\ud800b', false],
+      ['half a pair after a backslash', '\\\udc00', false],
+      ['a name with NUL', { 'a\0': 1 }, false],
+      ['very many levels', nested(3_000), false],
+      ['more levels than REST takes', nested(64), false],
+      ['many levels', nested(63), true],
+      ['what only looks like one', String.raw`\u0000 \ud800`, true],
+      ['a whole pair', '\ud83d\ude80', true],
+    ])('%s in a result and in the arguments of a step', async (_what, value, isTaken) => {
+      await using trial = await openTrial({ engine });
+      await trial.make({ title: 'a' });
+      const held = await trial.claim();
+      const bringing = trial.call('worker', 'complete_task', { ...held, result: { value } });
+      const making = trial.make({ title: 'b', steps: [{ tool: 'x', arguments: { value } }] });
+
+      const codes = await Promise.all(
+        [bringing, making].map(async (work) =>
+          work.then(
+            () => 'taken',
+            (error: { code: string }) => error.code,
+          ),
+        ),
+      );
+
+      expect(codes).toEqual(isTaken ? ['taken', 'taken'] : ['invalid_input', 'invalid_input']);
+      expect((await trial.task(held.task_id))['result']).toEqual(isTaken ? { value } : undefined);
+    });
+
+    test('a longer description than a task may have, or its owner may keep', async () => {
+      await using trial = await openTrial({ engine, quota: { items: 100, bytes: 3_000_000 } });
+      const [id = ''] = Object.values(
+        await trial.make({ title: 'a', steps: [{ tool: 'x', arguments: { long: 'x'.repeat(600_000) } }] }),
+      );
+      const { project } = await trial.call('planner', 'create_project', { name: 'p', template: 'generic' });
+      const describe = async (length: number) =>
+        trial.call('planner', 'update_task', { task_id: id, description: 'x'.repeat(length) });
+
+      await expect(describe(600_000)).rejects.toMatchObject({
+        code: 'too_large',
+        message: expect.stringContaining(id),
+      });
+      await describe(400_000);
+      await trial.make(
+        { title: 'b', description: 'x'.repeat(1_000_000) },
+        { title: 'c', description: 'x'.repeat(980_000) },
+      );
+      await expect(describe(440_000)).rejects.toMatchObject({
+        code: 'too_large',
+        message: expect.stringContaining('planner'),
+      });
+      await expect(
+        trial.call('planner', 'update_project', {
+          project_id: project.project_id,
+          description: 'x'.repeat(90_000),
+        }),
+      ).rejects.toMatchObject({ code: 'too_large', message: expect.stringContaining('planner') });
+      await describe(10);
     });
 
     test('a result that is too long; the task stays with its worker', async () => {

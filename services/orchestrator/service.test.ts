@@ -378,6 +378,24 @@ describe.each(Object.keys(engines))('The orchestrator on %s', (engine) => {
       await Promise.all(waits);
     });
 
+    test('a worker that has no room waits until a task of its has ended, also by its deadline', async () => {
+      await using trial = await openTrial({ engine });
+      const { next = '' } = await trial.make(
+        { title: 'late', deadline: new Date(start + 60_000).toISOString(), priority: 'high' },
+        { key: 'next', title: 'next' },
+      );
+      await trial.call('worker', 'register_worker', { worker: 'ada', capabilities: [], most_tasks: 1 });
+      await trial.call('worker', 'claim_tasks', { worker: 'ada' });
+      const wait = trial.call('worker', 'claim_tasks', { worker: 'ada', wait_seconds: 30 });
+      await expect.poll(() => trial.orchestrator.waiting.count()).toBe(1);
+
+      await trial.pass(61_000);
+      // On one host nobody looks again by itself.
+      await expect.poll(() => trial.orchestrator.waiting.count()).toBe(0);
+
+      expect((await wait)['tasks']).toMatchObject([{ task_id: next }]);
+    });
+
     test('a worker that goes while it waits leaves the task to others, and no attempt was made', async () => {
       await using trial = await openTrial({ engine });
       const gone = new AbortController();

@@ -353,6 +353,7 @@ describe.each(['JSON-RPC', 'HTTP+JSON'] as const)('over %s', (binding) => {
     ['parts that are none', { message: message('x', { parts: 'text' }) }],
     ['an empty part', { message: message('x', { parts: [{}] }) }],
     ['a part that is null', { message: message('x', { parts: [null] }) }],
+    ['a part that says two things', { message: message('x', { parts: [{ text: 'x', url: 'http://x' }] }) }],
     ['the role of the agent', { message: message('x', { role: 'ROLE_AGENT' }) }],
     ['a role that is none', { message: message('x', { role: 'king' }) }],
     ['a message that is a text', { message: 'hello' }],

@@ -10,6 +10,10 @@ const line = z.string().optional();
 const named = z.record(z.string(), z.unknown()).optional();
 const lines = z.array(z.string()).optional();
 
+const partContents = ['text', 'raw', 'url', 'data'] as const;
+const hasOneContent = (part: Readonly<Record<string, unknown>>) =>
+  partContents.filter((name) => part[name] !== undefined).length === 1;
+
 /** What is sent, as far as the SDK would fail at it or make something else of it. */
 const sendField = z.looseObject({
   message: z
@@ -19,14 +23,17 @@ const sendField = z.looseObject({
       taskId: line,
       parts: z
         .array(
-          z.looseObject({
-            text: line,
-            raw: z.base64().optional(),
-            url: line,
-            filename: line,
-            mediaType: line,
-            metadata: named,
-          }),
+          z
+            .looseObject({
+              text: line,
+              raw: z.base64().optional(),
+              url: line,
+              filename: line,
+              mediaType: line,
+              metadata: named,
+            })
+            // The SDK would keep one of them in silence.
+            .refine(hasOneContent, 'must have one of text, raw, url and data'),
           'must be a list of objects',
         )
         .optional(),
@@ -117,10 +124,9 @@ const stateField = z
   .transform((word) => states[word.toLowerCase().replace('task_state_', '').replaceAll('-', '_')])
   .pipe(z.enum(TaskState));
 
-const partContents = ['text', 'raw', 'url', 'data'] as const;
 const partField = z
   .looseObject({ text: z.string().optional(), raw: z.base64().optional(), url: z.string().optional() })
-  .refine((part) => partContents.filter((name) => part[name] !== undefined).length === 1);
+  .refine(hasOneContent);
 const partsField = z.array(partField).min(1).max(1_000);
 
 /** A text, a list of parts as A2A has them, or any value. */

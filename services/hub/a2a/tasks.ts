@@ -163,7 +163,7 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests, closing:
   async function indexOf(guest: AgentName, day: number, { caller, traceparent }: Asking): Promise<string> {
     const id = indexId(day);
     const key = `${guest} ${id}`;
-    const known = indexes.get(key) ?? (await engine.find(guest, id))?.envelope.correlationId;
+    const known = indexes.get(key) ?? (await engine.find(guest, id))[0]?.envelope.correlationId;
     if (known !== undefined) return remember(key, known);
     const draft: Draft = {
       from: guest,
@@ -175,7 +175,7 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests, closing:
     };
     const [sent] = await sending.send([draft], { caller, traceparent });
     // Of two at once, the first.
-    const stored = await engine.find(guest, id);
+    const [stored] = await engine.find(guest, id);
     if (!stored)
       throw sent instanceof ToolError
         ? sent
@@ -231,7 +231,7 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests, closing:
     asking: Asking,
   ): Promise<Story> {
     const to = addressOf(params, asking);
-    const before = await engine.find(guest, idOf(params, to));
+    const [before] = await engine.find(guest, idOf(params, to));
     if (before) return load(before.envelope.correlationId, asking);
     const correlationId = await indexOf(guest, Math.floor(now() / dayMs), asking);
     const taskId = randomUUID();
@@ -247,7 +247,7 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests, closing:
     const fault = await sent([draft, noted], asking);
     if (fault) {
       // The same message came twice at once.
-      const other = fault.code === 'conflict' ? await engine.find(guest, idOf(params, to)) : undefined;
+      const [other] = fault.code === 'conflict' ? await engine.find(guest, idOf(params, to)) : [];
       if (!other) throw fault;
       return load(other.envelope.correlationId, asking);
     }
@@ -265,7 +265,7 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests, closing:
     if (message.contextId !== '' && message.contextId !== contextId)
       throw new RequestMalformedError('message.contextId is not the one of the task.');
     const to = { to: [...story.receivers] };
-    if (await engine.find(guest, idOf(params, to))) return story;
+    if ((await engine.find(guest, idOf(params, to))).length > 0) return story;
     if (story.isOver)
       throw new UnsupportedOperationError('The task is over: send the message without taskId.');
     if (story.turns >= mostTurns || to.to.length === 0)
@@ -341,7 +341,7 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests, closing:
     const days = Math.min(Math.ceil(policy.retentionMs / dayMs) + 1, mostDays);
     for (let day = today; day > today - days; day -= 1) {
       /* oxlint-disable no-await-in-loop -- day after day, page after page */
-      const head = await engine.find(guest, indexId(day));
+      const [head] = await engine.find(guest, indexId(day));
       if (!head) continue;
       for (let from = Number.MAX_SAFE_INTEGER; ;) {
         const { correlationId } = head.envelope;

@@ -68,8 +68,8 @@ for (const [name, open] of Object.entries(engines)) {
         const [found] = await engine.read({ from: 0, backwards: false, most: 10 });
         expect(found).toMatchObject({ seq: first?.seq, owner: 'sender', envelope: { id: 'm1' } });
         expect(found && textOf(found)).toBe('é 🚢');
-        expect(await engine.find('sender', 'm2')).toMatchObject({ seq: second?.seq });
-        expect(await engine.find('another', 'm2')).toBeUndefined();
+        expect(await engine.find('sender', 'm2')).toMatchObject([{ seq: second?.seq }]);
+        expect(await engine.find('another', 'm2')).toEqual([]);
       });
 
       test('knows a duplicate, and another message under the same id', async () => {
@@ -90,6 +90,36 @@ for (const [name, open] of Object.entries(engines)) {
           { outcome: 'duplicate' },
         ]);
         expect(await engine.loads(['worker'])).toEqual([3]);
+      });
+
+      test('knows ids by who has sent them: a name that another token has now is as if it were new', async () => {
+        await using opened = await open();
+        const { engine } = opened;
+
+        const [first] = await send(engine, message({ id: 'one', owner: 'before' }));
+        const [second] = await send(engine, message({ id: 'one', owner: 'now' }));
+        expect([first, second]).toMatchObject([{ outcome: 'stored' }, { outcome: 'stored' }]);
+        expect(
+          await send(
+            engine,
+            message({ id: 'one', owner: 'before' }),
+            message({ id: 'one', owner: 'now', body: 'other' }),
+          ),
+        ).toMatchObject([
+          { outcome: 'duplicate', seq: first?.seq },
+          { outcome: 'conflict', seq: second?.seq },
+        ]);
+        expect(await engine.find('sender', 'one')).toMatchObject([
+          { seq: second?.seq, owner: 'now' },
+          { seq: first?.seq, owner: 'before' },
+        ]);
+        const [{ seq } = { seq: 0 }] = await receive(engine, 'worker', { most: 1 });
+        await settle(engine, { seq, attempt: 1, as: 'acknowledged' });
+        expect(await engine.trim(start + 1, 10)).toBe(1);
+        expect(await engine.find('sender', 'one')).toMatchObject([{ seq: second?.seq }]);
+        expect(await send(engine, message({ id: 'one', owner: 'before' }))).toMatchObject([
+          { outcome: 'stored' },
+        ]);
       });
 
       test('is read forwards, backwards, by conversation and from a time', async () => {
@@ -146,6 +176,18 @@ for (const [name, open] of Object.entries(engines)) {
         expect(await engine.readOf('nobody', { from: 0, backwards: false, most: 10 })).toMatchObject({
           messages: [],
         });
+      });
+
+      test('to very many mailboxes reaches each', async () => {
+        await using opened = await open();
+        const { engine } = opened;
+        const names = Array.from({ length: 1_300 }, (_, at) => `agent-${at}`);
+
+        const [sent] = await send(engine, message({}, ...names.map((name) => box(name))));
+
+        expect(sent?.placed).toHaveLength(names.length);
+        expect(new Set(await engine.loads(names))).toEqual(new Set([1]));
+        expect(await engine.deliveries(sent?.seq ?? 0)).toHaveLength(names.length);
       });
 
       test('outlives a start, and never uses a place again', async () => {
@@ -211,6 +253,69 @@ for (const [name, open] of Object.entries(engines)) {
         expect(b1?.id).toBe('b1');
         expect(await receive(engine)).toEqual([]);
         expect(idsOf(await receive(engine, 'worker', { isOrdered: false }))).toEqual(['a2']);
+      });
+
+      test('gives what comes behind very many that are kept back, in order', async () => {
+        await using opened = await open();
+        const { engine } = opened;
+        const of = (source: string, count: number, priority: Envelope['priority'] = 'normal') =>
+          Array.from({ length: count }, (_, at) =>
+            message({ id: `${source} ${priority} ${at}`, source, priority }, box('worker', { most: 5_000 })),
+          );
+        const isAtWork = { most: 1, nowMs: start };
+        await send(engine, ...of('slow', 700));
+        expect(idsOf(await receive(engine, 'worker', isAtWork))).toEqual(['slow normal 0']);
+        await send(engine, ...of('urgent', 600, 'high'));
+        const [failed] = await receive(engine, 'worker', isAtWork);
+        await send(engine, ...of('b', 2), ...of('a', 2), ...of('b', 1, 'low'), ...of('b', 1, 'critical'));
+        const rest = ['b normal 0', 'b normal 1', 'a normal 0', 'a normal 1', 'b low 0'];
+
+        expect(idsOf(await receive(engine, 'worker', { most: 1 }))).toEqual(['b critical 0']);
+        expect(idsOf(await receive(engine, 'worker', { most: 4 }))).toEqual(rest.slice(0, 4));
+        expect(await receive(engine, 'worker', { most: 1, isOrdered: true })).toMatchObject([
+          { id: rest[4] },
+        ]);
+        expect(await receive(engine)).toEqual([]);
+        // One that may be tried again comes, and nothing behind it.
+        await settle(engine, {
+          seq: failed?.seq ?? 0,
+          attempt: 1,
+          as: 'retry',
+          atMs: start + 1_000,
+          reason: '',
+          mostAttempts,
+        });
+        expect(await receive(engine)).toEqual([]);
+        expect(idsOf(await receive(engine, 'worker', { nowMs: start + 1_000 }))).toEqual(['urgent high 0']);
+        // More senders than are looked at one by one.
+        await send(
+          engine,
+          ...Array.from({ length: 250 }, (_, at) =>
+            message({ source: `s${at}` }, box('worker', { most: 5_000 })),
+          ),
+        );
+        expect(await receive(engine, 'worker', { most: 300 })).toHaveLength(250);
+      });
+
+      test('looks for what may be given out at one price, however much is kept back', async () => {
+        await using opened = await open();
+        const { engine } = opened;
+        const fastest = async (agent: string, keptBack: number) => {
+          for (let sent = 0; sent < keptBack; sent += 500)
+            // oxlint-disable-next-line no-await-in-loop -- in parts
+            await send(engine, ...Array.from({ length: 500 }, () => message({}, boxOf(agent))));
+          await receive(engine, agent, { most: 1 });
+          let least = Infinity;
+          for (let times = 0; times < 20; times += 1) {
+            const began = performance.now();
+            expect(await receive(engine, agent, { most: 1 })).toEqual([]); // oxlint-disable-line no-await-in-loop -- one after the other
+            least = Math.min(least, performance.now() - began);
+          }
+          return least;
+        };
+        const [few, many] = [await fastest('few', 1_000), await fastest('many', 16_000)];
+        // Sixteen times as much waits.
+        expect(many / few).toBeLessThan(6);
       });
 
       test('gives what follows when the earlier one is acknowledged', async () => {
@@ -291,6 +396,27 @@ for (const [name, open] of Object.entries(engines)) {
           expect(await engine.deliveries(appended?.seq ?? 0)).toMatchObject([
             { state: 'dead', reason: 'its agent has left' },
           ]);
+      });
+
+      test('that is dropped does not know receipts of before', async () => {
+        await using opened = await open();
+        const { engine } = opened;
+
+        const [done, given] = await send(engine, message(), message({ source: 'another' }));
+        const [doneSeq, givenSeq] = [done?.seq ?? 0, given?.seq ?? 0];
+        await receive(engine);
+        await settle(engine, { seq: doneSeq, attempt: 1, as: 'acknowledged' });
+        await engine.dropMailbox('worker', 'its agent has left', start + 1);
+        for (const seq of [doneSeq, givenSeq])
+          for (const as of ['acknowledged', 'dead'] as const)
+            // oxlint-disable-next-line no-await-in-loop -- four
+            expect(await settle(engine, { seq, attempt: 1, as, reason: '' }, start + 2)).toBe('unknown');
+
+        const [next] = await send(engine, message());
+        await receive(engine, 'worker', { nowMs: start + 2 });
+        const receipt = { seq: next?.seq ?? 0, attempt: 1, as: 'acknowledged' } as const;
+        expect(await settle(engine, receipt, start + 2)).toBe('done');
+        expect(await settle(engine, receipt, start + 2)).toBe('before');
       });
 
       test('wakes whoever waits for it, and nobody else', async () => {

@@ -110,7 +110,7 @@ export type Settlement = Receipt &
 
 /**
  * `done`; `before` when it was settled so before; `late` when the lease had ended and the message was given out again or is a dead
- * letter; `unknown` when there was no such delivery. One whose lease has ended, but which nobody has got since, is `done`.
+ * letter; `unknown` when there was no such delivery, or it was settled before the mailbox was dropped. One whose lease has ended, but which nobody has got since, is `done`.
  */
 export type Settled = 'done' | 'before' | 'late' | 'dead' | 'unknown';
 
@@ -279,8 +279,8 @@ export interface Engine extends AsyncDisposable {
   read(span: Span): Promise<readonly Stored[]>;
   /** Of all conversations, what is from or to one agent; a message that only names it may be among them. */
   readOf(agent: AgentName, span: Omit<Span, 'correlationId'>): Promise<Page>;
-  /** By source and id. */
-  find(source: AgentName, id: string): Promise<Stored | undefined>;
+  /** By source and id, the newest first: a name that has belonged to several tokens may have sent one of each. */
+  find(source: AgentName, id: string): Promise<readonly Stored[]>;
   /** The first place whose time is not before this; one after the last when there is none. */
   placeAt(timeMs: number): Promise<number>;
   deliveries(seq: number): Promise<readonly Delivery[]>;

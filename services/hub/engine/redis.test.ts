@@ -293,7 +293,7 @@ describe('while Redis is away', () => {
     await vi.waitFor(async () => expect((await engine.probe()).join()).toMatch(/^$|everysec/), {
       timeout: 30_000,
     });
-    expect(await engine.find('sender', 'one')).toMatchObject({ seq: sent?.seq });
+    expect(await engine.find('sender', 'one')).toMatchObject([{ seq: sent?.seq }]);
     expect(await engine.append([messageOf('one', ['a'])], start)).toMatchObject([{ outcome: 'duplicate' }]);
     expect(await lease(engine, 'a')).toMatchObject([{ stored: { envelope: { id: 'one' } } }]);
     expect(hub.events.join()).toMatch(/redis_away.*redis_back/);

@@ -30,6 +30,7 @@ import {
   type Settlement,
   type Span,
 } from './engine.ts';
+import { partsOf } from './parts.ts';
 import { openLink, type Argument, type Link, type RedisSettings, type Reply } from './redis-link.ts';
 
 const pollMs = 1_000;
@@ -37,7 +38,6 @@ const pollMs = 1_000;
 const atOnce = 500;
 /** What goes into one script of `append`. */
 const mostPlaces = 500;
-const mostAppendedBytes = 8 * 1_048_576;
 const pageOfLogBytes = 1_048_576;
 /** Places of the log that one script looks through for one agent: some milliseconds of work. */
 const placesOfLog = 2_000;
@@ -170,23 +170,6 @@ function argumentsOf({ stored, digest, mailboxes, dead = '' }: Outgoing, nowMs: 
     mailboxes.length,
     ...mailboxes.flatMap(({ agent, most, whenFull }) => [agent, most, whenFull]),
   ];
-}
-
-/** In order, each as large as one script may be: a message to very many is one by itself. */
-function partsOf(messages: readonly Outgoing[]): Outgoing[][] {
-  const parts: Outgoing[][] = [];
-  let [places, bytes] = [Infinity, Infinity];
-  for (const message of messages) {
-    const [ownPlaces, ownBytes] = [1 + message.mailboxes.length, message.stored.body.bytes.byteLength];
-    if (places + ownPlaces > mostPlaces || bytes + ownBytes > mostAppendedBytes) {
-      parts.push([]);
-      [places, bytes] = [0, 0];
-    }
-    parts.at(-1)?.push(message);
-    places += ownPlaces;
-    bytes += ownBytes;
-  }
-  return parts;
 }
 
 /** Reads what `append.lua` answers for these messages. */
@@ -405,7 +388,7 @@ export async function openRedis(
 
     async append(messages, nowMs) {
       const appended: Appended[] = [];
-      for (const part of partsOf(messages)) {
+      for (const part of partsOf(messages, mostPlaces)) {
         const head = [whole(nowMs), quota.items, quota.bytes, part.length];
         const messagesOfIt = part.flatMap((message) => argumentsOf(message, whole(nowMs)));
         appended.push(...appendedOf(part, await run('append', [...head, ...messagesOfIt])));
@@ -499,10 +482,14 @@ export async function openRedis(
     readOf: async (agent, span) => readLog(span, JSON.stringify(agent)),
 
     async find(source, id) {
-      const [seq = ''] = text(await call('HGET', `i:${source}`, id)).split(':');
-      if (seq === '') return undefined;
-      const { messages } = await readLog({ from: Number(seq) - 1, backwards: false, most: 1 });
-      return messages[0]?.seq === Number(seq) ? messages[0] : undefined;
+      const lines = text(await call('HGET', `i:${source}`, id));
+      const found: Stored[] = [];
+      for (const seq of lines.split('\n').map((line) => Number.parseInt(line, 10))) {
+        if (Number.isNaN(seq)) continue;
+        const [row] = (await readLog({ from: seq - 1, backwards: false, most: 1 })).messages; // oxlint-disable-line no-await-in-loop -- one, nearly always
+        if (row?.seq === seq) found.push(row);
+      }
+      return found;
     },
 
     placeAt: async (timeMs) => number(await run('place-at', [whole(timeMs)])),

@@ -25,6 +25,8 @@ import {
   type Settlement,
   type Swept,
 } from './engine.ts';
+import { partsOf } from './parts.ts';
+import { openLanes, urgencies } from './sqlite-lanes.ts';
 
 const states = { pending: 0, leased: 1, acknowledged: 2, dead: 3 } as const;
 
@@ -58,6 +60,8 @@ type HeadRow = Pick<MessageRow, 'seq' | 'envelope' | 'owner'>;
 
 /** Bodies that one page of the log holds at most, beside the first. */
 const pageOfLogBytes = 1_048_576;
+/** Mailboxes that one change fills at most: some milliseconds of work. */
+const placesAtOnce = 500;
 /** Places of the log that are looked through for one agent at once: some milliseconds of work. */
 const placesOfLog = 5_000;
 /** Rows that one sweep looks at: some milliseconds of work. */
@@ -117,25 +121,21 @@ export function openMail(
     `INSERT INTO message (source, id, digest, owner, readers, receivers, correlation, time, envelope, encoding, size, body)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
-  const findMessage = prepare<MessageRow>(`SELECT ${columns} FROM message WHERE source = ? AND id = ?`);
+  const findMessages = prepare<MessageRow>(
+    `SELECT ${columns} FROM message WHERE source = ? AND id = ? ORDER BY seq DESC`,
+  );
   const findDigest = prepare<{ seq: number; digest: string }>(
-    'SELECT seq, digest FROM message WHERE source = ? AND id = ?',
+    'SELECT seq, digest FROM message WHERE source = ? AND id = ? AND owner = ?',
   );
   const messageAt = prepare<MessageRow>(`SELECT ${columns} FROM message WHERE seq = ?`);
   const insertDelivery = prepare('INSERT INTO delivery VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, ?, 0, ?)');
   const waiting = prepare<{ waiting: number }>('SELECT waiting FROM mailbox WHERE agent = ?');
   const keeps = prepare<Quota>('SELECT items, bytes FROM kept WHERE owner = ?');
   const oldestPending = prepare<DeliveryRow>(
-    'SELECT * FROM delivery WHERE agent = ? AND state = 0 ORDER BY urgency, seq LIMIT ?',
+    'SELECT * FROM delivery WHERE agent = ? AND state = 0 AND urgency = ? ORDER BY seq LIMIT ?',
   );
   const sizeAt = prepare<{ size: number }>('SELECT size FROM message WHERE seq = ?');
 
-  const leaseOrdered = prepare<DeliveryRow>(
-    `SELECT * FROM delivery AS d WHERE agent = :agent AND state = 0 AND due <= :now AND expires > :now
-       AND NOT EXISTS (SELECT 1 FROM delivery AS b WHERE b.due > 0 AND b.agent = d.agent AND b.source = d.source
-                         AND b.urgency = d.urgency AND b.seq < d.seq)
-     ORDER BY urgency DESC, seq LIMIT :most`,
-  );
   const leaseAny = prepare<DeliveryRow>(
     `SELECT * FROM delivery WHERE agent = :agent AND state = 0 AND due <= :now AND expires > :now
      ORDER BY urgency DESC, seq LIMIT :most`,
@@ -215,7 +215,9 @@ export function openMail(
   const oldestOf = prepare<{ time: number }>(
     'SELECT m.time FROM delivery AS d JOIN message AS m USING (seq) WHERE d.agent = ? AND d.state < 2 ORDER BY d.seq LIMIT 1',
   );
-  const isSettled = 'NOT EXISTS (SELECT 1 FROM delivery AS d WHERE d.seq = message.seq AND d.state < 2)';
+  // One that is being put into mailboxes is in none of the further ones yet.
+  const isSettled = `NOT EXISTS (SELECT 1 FROM delivery AS d WHERE d.seq = message.seq AND d.state < 2)
+    AND NOT EXISTS (SELECT 1 FROM spreading AS s WHERE s.seq = message.seq)`;
   const settledBefore = prepare<{ seq: number }>(
     `SELECT seq FROM message WHERE seq < ? AND time < ? AND ${isSettled} ORDER BY seq LIMIT ?`,
   );
@@ -231,10 +233,18 @@ export function openMail(
   const tally = prepare<{ value: number }>('SELECT value FROM tally WHERE name = ?');
   const addToTally = prepare('UPDATE tally SET value = value + ? WHERE name = ?');
 
+  const beginSpreading = prepare('INSERT INTO spreading VALUES (?, ?)');
+  const endSpreading = prepare('DELETE FROM spreading WHERE seq = ?');
+  const spreadingNow = prepare<{ seq: number; mailboxes: string }>('SELECT * FROM spreading');
+
+  const leave = prepare('INSERT INTO departure VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at');
+  const leftAt = prepare<{ at: number }>('SELECT at FROM departure WHERE agent = ?');
+
   const dueEarlier = prepare('UPDATE delivery SET due = max(1, due - ?) WHERE due > 0');
   const expireEarlier = prepare('UPDATE delivery SET expires = expires - ? WHERE state < 2');
 
   const inMailbox = (agent: AgentName) => waiting.get(agent)?.waiting ?? 0;
+  const lanes = openLanes<DeliveryRow>(database, inMailbox);
 
   /** What a change has to tell others when it is on disk. */
   async function change<Value>(work: (wake: (agent: AgentName) => void) => Value): Promise<Value> {
@@ -256,9 +266,13 @@ export function openMail(
 
   /** @returns how many had to go. */
   function dropOldest({ agent }: Mailbox, count: number, nowMs: number): number {
-    const rows = oldestPending.all(agent, count);
-    for (const row of rows) die(row, 'dropped to make room', nowMs);
-    return rows.length;
+    let dropped = 0;
+    for (const urgent of urgencies.toReversed()) {
+      const rows = oldestPending.all(agent, urgent, count - dropped);
+      for (const row of rows) die(row, 'dropped to make room', nowMs);
+      dropped += rows.length;
+    }
+    return dropped;
   }
 
   const isFull = ({ agent, most }: Mailbox) => inMailbox(agent) >= most;
@@ -331,7 +345,7 @@ export function openMail(
   function appendOne(outgoing: Outgoing, nowMs: number): Appended {
     const { stored, digest, mailboxes, dead: why } = outgoing;
     const { envelope, body, owner, readers, receivers } = stored;
-    const before = findDigest.get(envelope.source, envelope.id);
+    const before = findDigest.get(envelope.source, envelope.id, owner);
     if (before) {
       const outcome = before.digest === digest ? 'duplicate' : 'conflict';
       return { outcome, seq: before.seq, placed: [] };
@@ -356,7 +370,8 @@ export function openMail(
       body.bytes,
     );
     const seq = Number(lastInsertRowid);
-    const placed = mailboxes.map((box) => place(box, seq, stored, nowMs));
+    if (mailboxes.length > placesAtOnce) beginSpreading.run(seq, JSON.stringify(mailboxes));
+    const placed = mailboxes.slice(0, placesAtOnce).map((box) => place(box, seq, stored, nowMs));
     if (why !== undefined)
       insertDelivery.run(
         '',
@@ -388,9 +403,51 @@ export function openMail(
     return died;
   }
 
+  /** Puts a message into the mailboxes after the first. */
+  async function spreadOn(
+    { mailboxes, stored }: Outgoing,
+    { placed, ...appended }: Appended,
+    nowMs: number,
+  ): Promise<Appended> {
+    const { seq } = appended;
+    const all = [...placed];
+    while (all.length < mailboxes.length) {
+      await nextTurn();
+      const some = mailboxes.slice(all.length, all.length + placesAtOnce);
+      const isLast = all.length + some.length === mailboxes.length;
+      all.push(
+        ...(await change((wake) => {
+          if (isLast) endSpreading.run(seq);
+          return told(
+            some.map((box) => place(box, seq, stored, nowMs)),
+            wake,
+          );
+        })),
+      );
+    }
+    return { ...appended, placed: all };
+  }
+
+  /** What the end of the process has cut off. */
+  function spreadLeft(): void {
+    for (const { seq, mailboxes } of spreadingNow.all()) {
+      transactions.write(() => {
+        const stored = storedOf(messageAt.get(seq) as MessageRow);
+        for (const box of JSON.parse(mailboxes) as Mailbox[])
+          if (!find.get(box.agent, seq)) place(box, seq, stored, stored.envelope.timeMs);
+        endSpreading.run(seq);
+      });
+    }
+  }
+
+  function told(placed: readonly Placed[], wake: (agent: AgentName) => void): readonly Placed[] {
+    for (const { agent, outcome } of placed) if (outcome === 'queued') wake(agent);
+    return placed;
+  }
+
   function leaseNow(lease: Lease): Delivered[] {
     const { agent, most, mostBytes, untilMs, nowMs, isOrdered } = lease;
-    const rows = (isOrdered ? leaseOrdered : leaseAny).all({ agent, now: nowMs, most });
+    const rows = isOrdered ? lanes.free(lease) : leaseAny.all({ agent, now: nowMs, most });
     const delivered: Delivered[] = [];
     let bytes = 0;
     for (const row of rows) {
@@ -411,6 +468,7 @@ export function openMail(
     const row = find.get(agent, settlement.seq);
     const { attempt } = settlement;
     if (!row || attempt < 1 || attempt > row.attempts) return 'unknown';
+    if (row.state >= states.acknowledged && row.at <= (leftAt.get(agent)?.at ?? -1)) return 'unknown';
     if (row.state === states.acknowledged)
       return settlement.as === 'acknowledged' && attempt === row.attempts ? 'before' : 'late';
     if (row.state === states.dead)
@@ -545,15 +603,29 @@ export function openMail(
 
   const read = async <Value>(work: () => Value) => onDisk(() => transactions.read(work));
 
+  spreadLeft();
+
   const engine = {
-    append: async (messages, nowMs) =>
-      change((wake) =>
-        messages.map((outgoing) => {
-          const appended = appendOne(outgoing, nowMs);
-          for (const { agent, outcome } of appended.placed) if (outcome === 'queued') wake(agent);
-          return appended;
-        }),
-      ),
+    async append(messages, nowMs) {
+      const all: Appended[] = [];
+      /* oxlint-disable no-await-in-loop -- in order, and others are served between them */
+      for (const part of partsOf(messages, placesAtOnce)) {
+        if (all.length > 0) await nextTurn();
+        const appended = await change((wake) =>
+          part.map((outgoing) => {
+            const one = appendOne(outgoing, nowMs);
+            told(one.placed, wake);
+            return one;
+          }),
+        );
+        const [first, own] = [part[0], appended[0]];
+        if (first && own?.outcome === 'stored' && first.mailboxes.length > placesAtOnce)
+          all.push(await spreadOn(first, own, nowMs));
+        else all.push(...appended);
+      }
+      /* oxlint-enable no-await-in-loop */
+      return all;
+    },
 
     lease: async (lease) => change(() => leaseNow(lease)),
 
@@ -579,6 +651,7 @@ export function openMail(
         // oxlint-disable-next-line no-await-in-loop -- in pieces, so that others are served between them
         const rows = await change((wake) => {
           wake(agent); // whoever waits there waits in vain
+          leave.run(agent, nowMs);
           const some = allPending.all(agent, sweepRows);
           for (const row of some) die(row, reason, nowMs);
           return some.length;
@@ -656,11 +729,7 @@ export function openMail(
         return { messages, next: messages.at(-1)?.seq ?? end };
       }),
 
-    find: async (source, id) =>
-      read(() => {
-        const row = findMessage.get(source, id);
-        return row && storedOf(row);
-      }),
+    find: async (source, id) => read(() => findMessages.all(source, id).map(storedOf)),
 
     placeAt: async (timeMs) => read(() => placeAtNow(timeMs)),
     deliveries: async (seq) => read(() => deliveries.all(seq).map(deliveryOf)),

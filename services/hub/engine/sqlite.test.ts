@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 
 import { engines } from './engines.fixture.ts';
-import { messageOf, start } from './messages.fixture.ts';
+import { boxOf, messageOf, start } from './messages.fixture.ts';
 
 const day = 86_400_000;
 const minute = 60_000;
@@ -44,4 +44,35 @@ test('a clock that went on as it should changes nothing', async () => {
   await using again = await first.reopen(start + 1_000);
   expect((await again.engine.sweep(start + minute - 1, 5)).woken).toEqual([]);
   expect((await again.engine.sweep(start + minute, 5)).woken).toEqual(['a']);
+});
+
+const many = Array.from({ length: 1_300 }, (_, at) => `agent-${at}`);
+
+test('a message to very many leaves the log when it is in the last mailbox at the earliest', async () => {
+  await using opened = await (engines['sqlite'] as NonNullable<(typeof engines)['sqlite']>)();
+  const { engine } = opened;
+  // Of the first ones, none waits for it.
+  const full = { most: 0, whenFull: 'dead_letter' } as const;
+  const boxes = many.map((agent, at) => boxOf(agent, at < 1_000 ? full : {}));
+
+  const sending = engine.append([messageOf('one', boxes)], start);
+  const trimmed = await engine.trim(start + 1, 10);
+  const [sent] = await sending;
+
+  expect(trimmed).toBe(0);
+  expect(sent?.placed).toHaveLength(many.length);
+});
+
+test('a message to very many reaches them all, also where the hub ended in the middle', async () => {
+  const first = await (engines['sqlite'] as NonNullable<(typeof engines)['sqlite']>)();
+  const sending = first.engine.append([messageOf('one', many)], start).catch(() => 'ended');
+  expect(new Set(await first.engine.loads(many))).toEqual(new Set([0, 1]));
+
+  await using again = await first.reopen();
+
+  expect(await sending).toBe('ended');
+  expect(new Set(await again.engine.loads(many))).toEqual(new Set([1]));
+  expect(await again.engine.append([messageOf('one', many)], start)).toMatchObject([
+    { outcome: 'duplicate' },
+  ]);
 });

@@ -92,6 +92,11 @@ describe('A filter', () => {
     expect(JSON.stringify(error?.issues)).toMatch(words);
   });
 
+  test('tells a client what a path must be', () => {
+    const { error } = filterField.safeParse({ 'a..b': 1 });
+    expect(error?.issues[0]?.message).toMatch(/keys with dots between them/);
+  });
+
   test('finds every value of a body at its path', () => {
     const key = fc.stringMatching(/^[a-z]{1,3}$/);
     const { tree } = fc.letrec<{ tree: unknown }>((tie) => ({

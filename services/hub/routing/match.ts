@@ -1,6 +1,8 @@
 /** Filters over the bodies of messages: what has to be at which place in them. Rules and subscriptions have them. */
 import { z } from 'zod';
 
+import { wholeObject } from '../objects.ts';
+
 type Primitive = string | number | boolean | null;
 type Test = (value: unknown) => boolean;
 
@@ -32,23 +34,18 @@ const conditions = z
   .refine((given) => Object.keys(given).length > 0, usage);
 type Conditions = z.infer<typeof conditions>;
 
+const mostPathLength = 200;
+const pathRule = `must be named by keys with dots between them, like status.code: at most ${mostDepth} keys and ${mostPathLength} characters`;
 const path = z
   .string()
-  .max(200)
-  .refine((dotted) => dotted.split('.').every((key) => key !== ''), 'must be keys with dots between them')
-  .refine((dotted) => dotted.split('.').length <= mostDepth, `must have at most ${mostDepth} keys`);
+  .max(mostPathLength)
+  .refine((dotted) => dotted.split('.').every((key) => key !== ''))
+  .refine((dotted) => dotted.split('.').length <= mostDepth);
 
 const wanted = z.union([primitive, conditions], { error: usage });
 
-export const filterField = z
-  // A record loses this key, and the filter would take more than is meant.
-  .unknown()
-  .meta({ type: 'object' })
-  .refine((given) => typeof given !== 'object' || given === null || !Object.hasOwn(given, '__proto__'), {
-    error: 'must have no key __proto__',
-    abort: true,
-  })
-  .pipe(z.record(path, wanted))
+export const filterField = wholeObject
+  .pipe(z.record(path, wanted, { error: ({ code }) => (code === 'invalid_key' ? pathRule : undefined) }))
   .refine((given) => Object.keys(given).length <= mostPaths, `must have at most ${mostPaths} paths`)
   .refine((given) => Object.keys(given).length > 0, 'must have a path: leave it out to take everything');
 export type Filter = z.infer<typeof filterField>;

@@ -508,8 +508,8 @@ describe('The directory', () => {
           };
         };
         expect(await names(directory)).toEqual(await names(fresh));
-        for (const subscription of directory.subscribedTo('a.b', nowMs))
-          expect(topicGlob(subscription.value.topic)('a.b')).toBe(true);
+        const heard = [...directory.subscribedTo('a.b', nowMs)].filter((one) => one !== undefined);
+        for (const subscription of heard) expect(topicGlob(subscription.value.topic)('a.b')).toBe(true);
         for (const key of ['anna', 'bert', 'cleo'])
           expect(directory.subscriptionsOf(key, nowMs).length).toBe(fresh.subscriptionsOf(key, nowMs).length);
         for (const one of ['x', 'y'])

@@ -1,4 +1,6 @@
 /** Where a message goes, and why. Nothing is sent here. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 import type { Agent, Directory, Rule } from '../directory.ts';
 import type { AgentName, Envelope } from '../message.ts';
 
@@ -79,7 +81,7 @@ export async function route(
   for (const rule of directory.rulesFor(envelope.type, nowMs)) {
     if (!applies(rule.owner) || !rule.takes(envelope, body)) continue;
     rules.push(rule.key);
-    await byRule(routing, rule.value, { by: 'rule', what: rule.key });
+    await byRule(routing, rule, { by: 'rule', what: rule.key });
   }
   if (rules.length > 0 && (routing.found.size > 0 || !routing.leadsBack))
     return routeOf(routing, `Nobody is where the rule ${rules.join(', ')} leads.`);
@@ -90,7 +92,7 @@ export async function route(
     return routeOf(routing, `No other agent that takes work has the capability ${name}.`);
   }
   if (topic !== undefined) {
-    byTopic(routing, topic);
+    await byTopic(routing, topic);
     return { ...routeOf(routing, `Nobody listens to the topic ${topic}.`), isDead: false };
   }
   return routeOf(routing, 'It names no agent, capability or topic, and no rule fits it.');
@@ -118,23 +120,38 @@ function byName(routing: Routing, names: readonly AgentName[]): Route {
   return routeOf(routing, reason, [...unknown]);
 }
 
-async function byRule(routing: Routing, { route_to: to, owners }: Rule['value'], why: Why): Promise<void> {
+async function byRule(
+  routing: Routing,
+  { owner, value: { route_to: to, owners } }: Rule,
+  why: Why,
+): Promise<void> {
   if ('capability' in to) await byCapability(routing, to.capability, to.pick, why);
-  else if ('topic' in to) byTopic(routing, to.topic, why);
+  else if ('topic' in to) await byTopic(routing, to.topic, why);
   else {
     for (const name of to.agents) {
       const agent = routing.directory.agent(name, routing.nowMs);
-      if (agent && agent.owner === (owners?.[name] ?? agent.owner)) addOther(routing, agent, why);
+      // One that nobody had then is for an agent of the rule's own token.
+      const holder = owners && (Object.hasOwn(owners, name) ? owners[name] : owner);
+      if (agent && agent.owner === (holder ?? agent.owner)) addOther(routing, agent, why);
     }
   }
 }
 
-function byTopic(routing: Routing, topic: string, why?: Why): void {
+/** Others have their turn after so long: a token may have very many subscriptions, and patterns that take long to compare. */
+const turnMs = 10;
+
+async function byTopic(routing: Routing, topic: string, why?: Why): Promise<void> {
   const { directory, envelope, body, found, nowMs } = routing;
-  for (const { value, takes } of directory.subscribedTo(topic, nowMs)) {
-    if (found.has(value.agent) || !takes(envelope, body)) continue;
-    const agent = directory.agent(value.agent, nowMs);
-    if (agent) addOther(routing, agent, why ?? { by: 'topic', what: value.topic });
+  let beganAt = performance.now();
+  for (const subscription of directory.subscribedTo(topic, nowMs)) {
+    if (performance.now() - beganAt > turnMs) {
+      await nextTurn(); // oxlint-disable-line no-await-in-loop -- this is the pause
+      beganAt = performance.now();
+    }
+    if (!subscription || found.has(subscription.value.agent) || !subscription.takes(envelope, body)) continue;
+    const agent = directory.agent(subscription.value.agent, nowMs);
+    if (agent?.owner === subscription.owner)
+      addOther(routing, agent, why ?? { by: 'topic', what: subscription.value.topic });
   }
 }
 
@@ -190,6 +207,7 @@ async function leastLoaded(
 
 function addOther(routing: Routing, agent: Agent, why: Why): void {
   const { found, envelope } = routing;
+  if (envelope.audience?.includes(agent.owner) === false) return;
   if (agent.key === envelope.source) routing.leadsBack = true;
   else if (!found.has(agent.key)) found.set(agent.key, { agent, why });
 }

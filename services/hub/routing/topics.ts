@@ -20,6 +20,8 @@ const newNode = <Value>(isBelow = false): Node<Value> => ({
   isBelow,
 });
 
+const pauseEvery = 200;
+
 export class TopicIndex<Value> {
   private readonly whole = new Map<string, Set<Value>>();
   private readonly root = newNode<Value>();
@@ -46,20 +48,24 @@ export class TopicIndex<Value> {
     if (values?.size === 0) this.whole.delete(pattern);
   }
 
-  /** Those of the topic itself first; each once. */
-  *fitting(topic: string): Generator<Value> {
+  /** Those of the topic itself first; each once. `undefined` after every so many patterns that were compared: a place to pause. */
+  *fitting(topic: string): Generator<Value | undefined> {
     yield* this.whole.get(topic) ?? [];
     if (isEmpty(this.root)) return;
     // All places in the tree where the segments so far may have led.
     let nodes = new Set<Node<Value>>();
     enter(nodes, this.root);
+    let compared = 0;
     for (const segment of topic.split('.')) {
       const next = new Set<Node<Value>>();
       for (const node of nodes) {
         if (node.isBelow) next.add(node);
         const plain = node.plain.get(segment);
         if (plain) enter(next, plain);
-        for (const [pattern, child] of node.patterns) if (fitsText(pattern, segment)) enter(next, child);
+        for (const [pattern, child] of node.patterns) {
+          if (fitsText(pattern, segment)) enter(next, child);
+          if ((compared += 1) % pauseEvery === 0) yield undefined;
+        }
       }
       if (next.size === 0) return;
       nodes = next;

@@ -13,6 +13,7 @@ import {
   deliveredOut,
   idField,
   messageTold,
+  msOf,
   receiptField,
   secondsField,
 } from '../fields.ts';
@@ -25,6 +26,7 @@ import {
   mostBodyBytes,
   mostMessagesPerCall,
 } from '../limits.ts';
+import { objectField } from '../objects.ts';
 import { jsonOf, packedBodyField, unpackedBody } from '../packing.ts';
 import { receiptOf } from '../receiving.ts';
 import { everybody } from '../routing/route.ts';
@@ -46,7 +48,7 @@ const draftField = z.object({
   type: typeNameField
     .default('notification')
     .describe('Such as request, response, notification: list_message_types.'),
-  body: z.record(z.string(), z.unknown()).optional().describe('What its type holds; text is in most.'),
+  body: objectField.optional().describe('What its type holds; text is in most.'),
   packed: packedBodyField.optional().describe('Instead of body: it, packed.'),
   priority: priorityField.optional().describe('How urgent.'),
   ttl_seconds: secondsField(longestTtlMs / 1_000, 'How long it is worth delivering.').optional(),
@@ -87,7 +89,7 @@ async function draftOf({
     ...draft,
     body: packed ? await unpackedBody(packed) : (body ?? {}),
     capability: capability === undefined ? undefined : { name: capability, pick },
-    ttlMs: ttl === undefined ? undefined : ttl * 1_000,
+    ttlMs: ttl === undefined ? undefined : msOf(ttl),
     correlationId: correlation_id,
     replyTo: reply_to,
   };
@@ -162,7 +164,7 @@ export const sendMessages = defineTool({
 
 const rejection = z.strictObject({
   receipt: receiptField,
-  reason: z.string().min(1).max(1_000).describe('Why.'),
+  reason: storable(z.string().min(1).max(1_000)).describe('Why.'),
   retry_seconds: z
     .number()
     .min(0)
@@ -227,8 +229,8 @@ export const receiveMessages = defineTool({
           agent,
           most,
           mostBytes,
-          leaseMs: args.lease_seconds === undefined ? hub.mesh.policy.leaseMs : args.lease_seconds * 1_000,
-          waitMs: args.wait_seconds * 1_000,
+          leaseMs: args.lease_seconds === undefined ? hub.mesh.policy.leaseMs : msOf(args.lease_seconds),
+          waitMs: msOf(args.wait_seconds),
         },
         call,
       ),
@@ -299,7 +301,7 @@ export const rejectMessages = defineTool({
       messages.map(({ receipt, reason, retry_seconds: delay, give_up: isOver }) =>
         isOver
           ? { ...receiptOf(receipt), as: 'dead', reason }
-          : receiving.retryOf(receiptOf(receipt), reason, delay === undefined ? undefined : delay * 1_000),
+          : receiving.retryOf(receiptOf(receipt), reason, delay === undefined ? undefined : msOf(delay)),
       ),
       caller,
     );
@@ -332,7 +334,7 @@ export const extendLeases = defineTool({
   }),
 
   async handler({ agent, receipts, lease_seconds: seconds }, { receiving, mesh }: Hub, { caller }) {
-    const untilMs = mesh.now() + seconds * 1_000;
+    const untilMs = mesh.now() + msOf(seconds);
     const outcomes = await receiving.settle(
       agent,
       receipts.map((text) => ({ ...receiptOf(text), as: 'extended', untilMs })),

@@ -9,9 +9,10 @@ import { defineTool } from '#runtime/tool.ts';
 import { accesses, type SharedContext } from '../contexts.ts';
 import { agentNameField } from '../directory.ts';
 import type { Reservation } from '../engine/engine.ts';
-import { actingField, isoOf, secondsField } from '../fields.ts';
+import { actingField, isoOf, msOf, secondsField } from '../fields.ts';
 import type { Hub } from '../hub.ts';
 import { longestReservationMs } from '../limits.ts';
+import { objectField } from '../objects.ts';
 import { reservationField } from '../routing/glob.ts';
 
 const reservationOut = z.object({
@@ -61,7 +62,7 @@ export const reserveNames = defineTool({
     { reserving }: Hub,
     { caller },
   ) {
-    const made = await reserving.reserve({ agent, names, reason, isShared, ttlMs: ttl * 1_000 }, caller);
+    const made = await reserving.reserve({ agent, names, reason, isShared, ttlMs: msOf(ttl) }, caller);
     return { reserved: made.map(reservationRow) };
   },
 });
@@ -151,7 +152,7 @@ export const shareContext = defineTool({
   input: z.object({
     agent: actingField,
     key: contextKey,
-    value: z.record(z.string(), z.unknown()).describe('Any JSON object.'),
+    value: objectField.describe('Any JSON object.'),
     access: z
       .enum(accesses)
       .default('public')
@@ -169,7 +170,7 @@ export const shareContext = defineTool({
   output: z.object({ key: z.string().describe('Key.'), version: z.int().describe('Of what is shared now.') }),
 
   async handler({ ttl_seconds: ttl, if_version: version, ...args }, { contexts }: Hub, { caller }) {
-    const options = { ttlMs: ttl === undefined ? undefined : ttl * 1_000, version };
+    const options = { ttlMs: ttl === undefined ? undefined : msOf(ttl), version };
     const shared = await contexts.share(args, options, caller);
     return { key: shared.key, version: shared.version };
   },

@@ -155,7 +155,9 @@ export function* saveTask(
     count(change, task.project, before.status, -1);
     count(change, task.project, task.status, 1);
   }
-  if (isReady(task)) change.news.isReady = true;
+  // Its worker has room again, and so has its folder.
+  const isFree = before.lease_until !== null && task.lease_until === null;
+  if (isFree || isReady(task)) change.news.isReady = true;
   change.news.tasks.add(taskId(task));
   if (event !== undefined) tell(change, event, { project: task.project, task: task.seq }, data);
   return task;

@@ -187,10 +187,7 @@ function* reviveDependents(change: Change, { subject, place }: ChoreRow, most: n
 
 /** @param reason in words. */
 export function* cancelOne(change: Change, task: TaskRow, reason: string | null): Ledger<TaskRow> {
-  if (isHeld(task.status)) {
-    yield* attemptEnded(change, task, 'cancelled');
-    change.news.isReady = true;
-  }
+  if (isHeld(task.status)) yield* attemptEnded(change, task, 'cancelled');
   return yield* saveTask(
     change,
     task,

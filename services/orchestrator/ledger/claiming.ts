@@ -2,7 +2,7 @@
 import { canDo, scoreOf, successRate } from '../assign.ts';
 import { changedAtOnce } from '../limits.ts';
 import { saveTask, type Change } from './change.ts';
-import { all, define, run, sql, type Ledger } from './query.ts';
+import { all, define, first, run, sql, type Ledger } from './query.ts';
 import type { TaskRow, WorkerRow } from './schema.ts';
 import type { SkillSet, SkillSets } from './skill-sets.ts';
 import { loadTally, takeWorker, workerLoad } from './workers.ts';
@@ -13,6 +13,20 @@ const readyTasks = define<{ skill_set: number; most: number }>()(({ db, given, t
     .where('status', '=', sql.lit('pending'))
     .where('waiting_for', 'is', null)
     .where('batch', 'is', null)
+    .where((its) =>
+      its.or([
+        its('folder', 'is', null),
+        its.not(
+          its.exists(
+            its
+              .selectFrom('task as other')
+              .select('other.seq')
+              .whereRef('other.folder', '=', 'task.folder')
+              .where('other.lease_until', 'is not', null),
+          ),
+        ),
+      ]),
+    )
     .orderBy('priority')
     .orderBy('seq')
     .limit(given.most),
@@ -38,6 +52,23 @@ const insertAttempt = define<{
     error: null,
   }),
 );
+
+const atWorkIn = define<{ folder: string }>()(({ db, given }) =>
+  db
+    .selectFrom('task')
+    .select('seq')
+    .where('folder', '=', given.folder)
+    .where('lease_until', 'is not', null)
+    .limit(sql.lit(1)),
+);
+/** Two changes could each give out a task in one folder, and not see the other's. */
+const aloneWithFolders = define()(({ db, alone }) => db.selectNoFrom(alone('task').as('kept')));
+
+/** Whether nobody is at work in a folder where branches are checked out; nobody else begins there before this change is made. */
+function* takeFolder(folder: string): Ledger<boolean> {
+  yield* run(aloneWithFolders, {});
+  return (yield* first(atWorkIn, { folder })) === undefined;
+}
 
 /** A worker that asks for tasks, and for how many. */
 export interface Asking {
@@ -78,6 +109,7 @@ export function* giveOut(
   const wanted = askings.reduce((sum, { most }) => sum + most, 0);
   const candidates = yield* readyFor(places, Math.min(wanted, changedAtOnce), yield* sets.known());
   for (const { task, requires } of candidates) {
+    if (task.folder !== null && !(yield* takeFolder(task.folder))) continue;
     const place = yield* bestFor(task, requires, places);
     if (!place) continue;
     const { worker } = place.asking;

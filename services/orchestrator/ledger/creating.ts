@@ -1,7 +1,7 @@
 /** How projects and tasks come into the ledger. */
 import { ToolError } from '#runtime/errors.ts';
 
-import { branchOf } from '../branches.ts';
+import { branchOf, folderOf } from '../branches.ts';
 import type { Brief } from '../templates.ts';
 import { changedAtOnce, mostDependents, mostTasksPerProject } from '../limits.ts';
 import { tooManyDependents, type PlannedTask } from '../planning.ts';
@@ -192,8 +192,8 @@ const insertTask = define<{
     } as never)
     .returning('seq'),
 );
-const setBranch = define<{ seq: number; branch: string }>()(({ db, given }) =>
-  db.updateTable('task').set({ branch: given.branch }).where('seq', '=', given.seq),
+const setBranch = define<{ seq: number; branch: string; folder: string | null }>()(({ db, given }) =>
+  db.updateTable('task').set({ branch: given.branch, folder: given.folder }).where('seq', '=', given.seq),
 );
 const insertWork = define<{ task: number; body: string }>()(({ db, given }) =>
   db.insertInto('work').values({ task: given.task, body: given.body }),
@@ -290,8 +290,10 @@ export function* addTask(
   if (!row) throw new Error('The database returned no row for a new task.');
   const { seq } = row;
   if (work !== '') yield* run(insertWork, { task: seq, body: work });
-  if (spec.repository)
-    yield* run(setBranch, { seq, branch: branchOf(taskId({ seq, nonce }), title, spec.repository.kind) });
+  if (spec.repository) {
+    const branch = branchOf(taskId({ seq, nonce }), title, spec.repository.kind);
+    yield* run(setBranch, { seq, branch, folder: folderOf(spec.repository) ?? null });
+  }
   for (const need of needed) {
     yield* addNeed(seq, need);
     if (need.status !== 'completed' && isEnded(need.status)) endedNeeds.add(need.seq);

@@ -1,13 +1,14 @@
 /** What the owner of a project or a task changes of it. */
 import { ToolError } from '#runtime/errors.ts';
 
-import { mostNeeds, mostWalked } from '../limits.ts';
+import { mostNeeds, mostWalked, mostWorkBytes } from '../limits.ts';
 import { isEnded, isHeld, priorities, type OnFailure, type Priority } from '../states.ts';
 import { keepProject, loadNeeds, saveTask, settleCounts, tell, type Change } from './change.ts';
 import { begin, cancelOne, hideProject, tellDependents, workOff } from './chores.ts';
 import { addNeed, briefOf, projectOf, type ProjectSpec } from './creating.ts';
 import { parseId, projectId, taskId } from './ids.ts';
 import { all, define, first, run, sql, type Ledger } from './query.ts';
+import { requireRoom } from './quota.ts';
 import type { ProjectRow, QuestionRow, TaskRow } from './schema.ts';
 import { taskOf } from './tasks.ts';
 
@@ -98,8 +99,16 @@ export function* editTask(
       ...(before === '' ? {} : (JSON.parse(before) as object)),
       description: edit.description,
     });
+    if (body.length > mostWorkBytes || Buffer.byteLength(body) > mostWorkBytes)
+      throw new ToolError(
+        'too_large',
+        `The task ${id} would have ${Buffer.byteLength(body)} bytes of description, steps and goal, and may have ${mostWorkBytes}.`,
+        { hint: 'Put long texts where the worker finds them, such as a file, and name the place.' },
+      );
+    const more = body.length - before.length;
+    if (more > 0) yield* requireRoom(change, task.owner, 1, more);
     yield* run(setWork, { task: task.seq, body });
-    changed.bytes = task.bytes + body.length - before.length;
+    changed.bytes = task.bytes + more;
   }
   if (edit.addNeeds.length + edit.dropNeeds.length > 0) Object.assign(changed, yield* editNeeds(task, edit));
   return yield* saveTask(change, task, changed, 'task_changed', {
@@ -364,6 +373,14 @@ export function* editProject(
   const project = yield* ownProject(id, editor, version);
   const brief = JSON.parse(project.brief) as ProjectSpec;
   const { name = project.name, priority, on_failure = project.on_failure } = edit;
+  const changed = briefOf({
+    description: edit.description ?? brief.description,
+    requirements: edit.requirements ?? brief.requirements,
+    tech_stack: edit.tech_stack ?? brief.tech_stack,
+    template: brief.template,
+  });
+  const more = changed.length - project.brief.length;
+  if (more > 0) yield* requireRoom(change, project.owner, 1, more);
   return yield* saveProject(
     change,
     project,
@@ -371,12 +388,7 @@ export function* editProject(
       name,
       priority: priority === undefined ? project.priority : priorities.indexOf(priority),
       on_failure,
-      brief: briefOf({
-        description: edit.description ?? brief.description,
-        requirements: edit.requirements ?? brief.requirements,
-        tech_stack: edit.tech_stack ?? brief.tech_stack,
-        template: brief.template,
-      }),
+      brief: changed,
     },
     'project_changed',
   );

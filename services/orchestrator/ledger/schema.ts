@@ -55,6 +55,7 @@ interface TaskTable {
   percent: number | null;
   note: string | null;
   branch: string | null;
+  folder: string | null;
   bytes: number;
   version: Added<number>;
   created_at: number;

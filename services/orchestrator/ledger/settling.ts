@@ -135,8 +135,6 @@ export function* completeTask(change: Change, holder: Holder, result: string): L
   yield* tally(worker, task.type, { completed: 1, worked_ms: workedMs });
   const done = { ...noLease, percent: 100, bytes: task.bytes + result.length - resultLength };
   const told = { worker, fence: task.fence };
-  // The worker has room again.
-  change.news.isReady = true;
   if (task.branch !== null) {
     const reason = `Its branch ${task.branch} waits to be merged.`;
     const waiting = { ...done, status: 'blocked', waiting_for: 'merge', reason } as const;
@@ -185,7 +183,6 @@ export function* attemptFailed(
   { reason, mayRetry, delays, data }: FailedAttempt,
 ): Ledger<TaskRow> {
   const failures = task.failures + 1;
-  change.news.isReady = true;
   if (mayRetry && failures < task.max_attempts) {
     const delayMs = delays ? retryDelayMs(failures) : 0;
     return yield* saveTask(
@@ -216,7 +213,6 @@ export function* attemptFailed(
 export function* releaseTask(change: Change, holder: Holder): Ledger<TaskRow> {
   const task = yield* held(change, holder);
   yield* attemptEnded(change, task, 'released');
-  change.news.isReady = true;
   return yield* saveTask(change, task, { status: 'pending', reason: null, ...noLease }, 'task_released', {
     worker: task.lease_worker,
     fence: task.fence,
@@ -274,7 +270,6 @@ export function* askQuestion(
     asked_at: change.wallMs,
   });
   yield* attemptEnded(change, task, 'asked');
-  change.news.isReady = true;
   return yield* saveTask(
     change,
     task,

@@ -7,6 +7,7 @@ import { ToolError } from '#runtime/errors.ts';
 import { defineTool, type Call } from '#runtime/tool.ts';
 
 import { claimedOut, failureField, fenceField, taskIdField, taskOut, workerField } from '../fields.ts';
+import { deepest, isStorableJson, isTooDeep } from '../json-text.ts';
 import type { Change } from '../ledger/change.ts';
 import type { Ledger } from '../ledger/query.ts';
 import { claimedView, taskView } from '../ledger/reading.ts';
@@ -156,6 +157,10 @@ export const completeTask = defineTool({
   output: answered,
 
   async handler({ result, ...args }, orchestrator: Orchestrator, call) {
+    if (isTooDeep(result))
+      throw new ToolError('invalid_input', `The result has more than ${deepest} levels.`, {
+        hint: 'Put what is deeper into a text, or a file.',
+      });
     const text = JSON.stringify(result);
     const bytes = Buffer.byteLength(text);
     if (bytes > mostResultBytes)
@@ -166,7 +171,7 @@ export const completeTask = defineTool({
           hint: 'Put it where others find it, such as a file, and bring back the place.',
         },
       );
-    if (!text.isWellFormed() || text.includes(String.raw`\u0000`))
+    if (!isStorableJson(text))
       throw new ToolError('invalid_input', 'The result must be well-formed Unicode without NUL.', {
         hint: 'Encode bytes as base64.',
       });

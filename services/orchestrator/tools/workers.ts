@@ -1,6 +1,8 @@
 import { z } from 'zod';
 
+import { allProcesses } from '#config/catalogue.ts';
 import { decodeCursor } from '#runtime/cursor.ts';
+import { ToolError } from '#runtime/errors.ts';
 import { continuation, cursorField, limitField, toldBriefly } from '#runtime/fields.ts';
 import { completing, reading, replacing } from '#runtime/hints.ts';
 import { continued, fitting } from '#runtime/page.ts';
@@ -22,6 +24,10 @@ import {
 import type { Orchestrator } from '../orchestrator.ts';
 
 const mostTypes = 50;
+
+/** Whoever had its name would keep the agent from its work. */
+const isAgent = (name: string): boolean =>
+  allProcesses.some((one) => one.tier === 'agent' && one.name === name);
 
 function* workerView({ waiting, presence }: Orchestrator, worker: WorkerRow): Ledger<WorkerOut> {
   const { name, most_tasks: mostTasks } = worker;
@@ -87,6 +93,10 @@ export const registerWorker = defineTool({
     { caller },
   ) {
     const { desk, waiting, presence } = orchestrator;
+    if (name !== caller && isAgent(name))
+      throw new ToolError('forbidden', `${name} is an agent of the fleet: its name is for its own token.`, {
+        hint: 'Take another name.',
+      });
     const registered = await desk.change((change) =>
       registerInLedger(change, { name, capabilities, mostTasks, description }, caller),
     );
@@ -131,7 +141,7 @@ export const removeWorker = defineTool({
   name: 'remove_worker',
   title: 'Remove Worker',
   description:
-    'Take a worker of yours out, with its record. The tasks that it holds go to others, and no attempt has failed.',
+    'Take a worker of yours out, with its record. The tasks that it holds go to others, and no attempt has failed. Operators may take out any.',
   effect: 'destroy',
   hints: replacing,
   input: z.object({ worker: workerField.describe('Its name.') }),
@@ -140,9 +150,9 @@ export const removeWorker = defineTool({
     returned: z.int().describe('Tasks that it held.'),
   }),
 
-  async handler({ worker: name }, { desk, waiting, presence }: Orchestrator, { caller }) {
+  async handler({ worker: name }, { desk, waiting, presence }: Orchestrator, { caller, isOperator }) {
     const returned = await desk.change(function* (change) {
-      yield* ownWorker(name, caller);
+      yield* ownWorker(name, caller, isOperator);
       const count = yield* takeBack(change, name);
       yield* dropWorker(change, name);
       return count;

@@ -65,10 +65,18 @@ local function dropOldest(agent, count)
   return count
 end
 
--- The place and digest of a message that was sent before, or in this script.
-local function sentBefore(source, id)
+-- What was sent before under this name and id, or in this script.
+local function linesOf(source, id)
   if not ids[source] then ids[source] = {} end
   return ids[source][id] or call('HGET', keyOf('i', source), id)
+end
+
+-- The place and digest of what this token has sent of it.
+local function sentBefore(lines, owner)
+  for line in string.gmatch(lines or '', '[^\n]+') do
+    local seq, digest, sender = string.match(line, '^(%d+):([^:]*):?(.*)$')
+    if sender == owner then return seq, digest end
+  end
 end
 
 local function isFull(agent, most) return waiting(agent) >= tonumber(most) end
@@ -96,10 +104,10 @@ for _ = 1, tonumber(ARGV[at]) do
     for index = 1, placed and boxes * 2 or 0 do answers[#answers + 1] = placed[index] end
   end
 
-  local before = sentBefore(source, id)
+  local lines = linesOf(source, id)
+  local before, digestBefore = sentBefore(lines, owner)
   if before then
-    local seq, digestBefore = string.match(before, '^(%d+):(.*)$')
-    say(digestBefore == digest and 'duplicate' or 'conflict', seq)
+    say(digestBefore == digest and 'duplicate' or 'conflict', before)
   elseif not makeRoom(owner) then
     say('over_quota', 0)
   elseif areAllFull(first, at) then
@@ -151,7 +159,7 @@ for _ = 1, tonumber(ARGV[at]) do
     put(keyOf('c', correlation), seq, seq)
     if open == 0 then put(keyOf('free', owner), seq, seq)
     elseif alone == '0' then call('HSET', OPEN, seq, open) end
-    ids[source][id] = seq .. ':' .. digest
+    ids[source][id] = seq .. ':' .. digest .. ':' .. owner .. (lines and '\n' .. lines or '')
     local held = keeps(owner)
     held.items = held.items + 1
     held.bytes = held.bytes + tonumber(counts)

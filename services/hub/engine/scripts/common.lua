@@ -6,7 +6,7 @@
 --   m:SEQ          JSON list: source, urgency, owner, id, correlation, time to live, what it counts for in the quota, time, size,
 --                  list of the agents that it went to ('' for a dead letter that had nowhere to go)
 --   open           hash: SEQ -> how many deliveries are open, of messages that did not go to one mailbox alone
---   i:SOURCE       hash: id -> SEQ:DIGEST
+--   i:SOURCE       hash: id -> SEQ:DIGEST:OWNER, on a line for each token that has sent it under this name
 --   c:CORRELATION  sorted set of places
 --   free:OWNER     sorted set of places of which nothing is open
 --   kept           hash: iOWNER and bOWNER, messages and bytes of each token
@@ -22,6 +22,7 @@
 --   f:AGENT:LANE   sorted set: places at work or waiting for another attempt ("in flight")
 --   q:AGENT        sorted set of lanes: the place of the first that is ready, where nothing before it is in flight
 --   w:AGENT        sorted set of lanes: the same where something before it is in flight
+--   left           hash: agent -> when one of this name left last
 --   x:AGENT        sorted set: places at work; y:AGENT those that wait for another attempt
 local K = KEYS[1]
 local call = redis.call
@@ -403,6 +404,16 @@ local function endLease(died, agent, seq, delivery, now, mostAttempts, reason)
   end
 end
 
+-- Takes one place out of those of an id.
+local function forgetId(source, id, seq)
+  local rest = {}
+  for line in string.gmatch(call('HGET', keyOf('i', source), id) or '', '[^\n]+') do
+    if string.match(line, '^%d+') ~= seq then rest[#rest + 1] = line end
+  end
+  if #rest > 0 then call('HSET', keyOf('i', source), id, table.concat(rest, '\n'))
+  else call('HDEL', keyOf('i', source), id) end
+end
+
 -- Takes a message of which nothing is open out of the log. Answers how much work it was.
 local function removeMessage(seq, message)
   for _, agent in ipairs(message.agents) do
@@ -410,7 +421,7 @@ local function removeMessage(seq, message)
     if delivery and delivery.state == DEAD then removeDead(agent, seq, delivery) end
     if delivery then forgetRecord(agent, seq) end
   end
-  call('HDEL', keyOf('i', message.source), message.id)
+  forgetId(message.source, message.id, seq)
   put(keyOf('c', message.correlation), seq, false)
   put(keyOf('free', message.owner), seq, false)
   call('XDEL', LOG, seq .. '-0')

@@ -1,9 +1,14 @@
 -- ARGV: agent, now; of each: place, attempt, as what, when, reason, most attempts. Answers what became of each.
 local agent, now = ARGV[1], ARGV[2]
+local left
 
 local function settle(seq, attempt, as, at, reason, mostAttempts)
   local delivery = find(agent, seq)
   if not delivery or attempt < 1 or attempt > delivery.attempts then return 'unknown' end
+  if delivery.state >= ACKNOWLEDGED then
+    left = left or tonumber(call('HGET', K .. ':left', agent) or -1)
+    if tonumber(delivery.at) <= left then return 'unknown' end
+  end
   local isLatest = attempt == delivery.attempts
   if delivery.state == ACKNOWLEDGED then return as == 'acknowledged' and isLatest and 'before' or 'late' end
   if delivery.state == DEAD then return as == 'dead' and isLatest and 'before' or 'late' end

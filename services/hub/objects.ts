@@ -1,0 +1,14 @@
+/** JSON objects as clients give them. */
+import { z } from 'zod';
+
+/** What is no object, or would lose a key on its way. */
+export const wholeObject = z
+  .unknown()
+  .meta({ type: 'object' })
+  // A record loses this key in silence.
+  .refine((given) => typeof given !== 'object' || given === null || !Object.hasOwn(given, '__proto__'), {
+    error: 'must have no key __proto__',
+    abort: true,
+  });
+
+export const objectField = wholeObject.pipe(z.record(z.string(), z.unknown()));

@@ -1,0 +1,6 @@
+-- Of a task whose branch is checked out in the repository itself: where that is. Of those in one folder one is given out at a time.
+ALTER TABLE task ADD COLUMN folder TEXT;
+CREATE INDEX task_folder ON task (folder) WHERE folder IS NOT NULL AND lease_until IS NOT NULL;
+UPDATE task SET folder = (SELECT json_extract(body, '$.repository.path') FROM work WHERE work.task = task.seq)
+WHERE branch IS NOT NULL AND ended_at IS NULL
+  AND (SELECT json_extract(body, '$.repository.mode') FROM work WHERE work.task = task.seq) = 'branch';
