@@ -117,6 +117,7 @@ export class Answer {
   }
 
   #wait(): void {
+    clearTimeout(this.#timer);
     this.#timer = setTimeout(this.#unread, this.#idleMs);
   }
 }

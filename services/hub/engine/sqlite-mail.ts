@@ -107,6 +107,11 @@ export async function onDisk<Value>(work: () => Value): Promise<Value> {
   return value;
 }
 
+function told(placed: readonly Placed[], wake: (agent: AgentName) => void): readonly Placed[] {
+  for (const { agent, outcome } of placed) if (outcome === 'queued') wake(agent);
+  return placed;
+}
+
 export function openMail(
   database: Database,
   transactions: Transactions,
@@ -438,11 +443,6 @@ export function openMail(
         endSpreading.run(seq);
       });
     }
-  }
-
-  function told(placed: readonly Placed[], wake: (agent: AgentName) => void): readonly Placed[] {
-    for (const { agent, outcome } of placed) if (outcome === 'queued') wake(agent);
-    return placed;
   }
 
   function leaseNow(lease: Lease): Delivered[] {
