@@ -38,6 +38,8 @@ export const mostWorkersPerToken = 1_000;
 export const mostCapabilities = 50;
 /** Different sets of required capabilities; each costs a look when a worker asks. */
 export const mostSkillSetsPerToken = 1_000;
+/** Events of a task's progress: a worker tells it again and again. */
+export const progressKept = 20;
 /** Questions of one task to a person. */
 export const mostQuestions = 50;
 

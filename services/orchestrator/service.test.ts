@@ -221,6 +221,21 @@ describe.each(Object.keys(engines))('The orchestrator on %s', (engine) => {
       });
     });
 
+    test('of the progress that a worker tells again and again, the last is kept', async () => {
+      await using trial = await openTrial({ engine });
+      await trial.make({ title: 'slow' });
+      const held = await trial.claim();
+      await trial.call('worker', 'start_task', held);
+      for (let percent = 1; percent <= 30; percent += 1)
+        await trial.call('worker', 'renew_lease', { ...held, progress: { percent } }); // oxlint-disable-line no-await-in-loop -- in this order
+
+      const { events } = await trial.call('planner', 'list_task_events', { task_id: held.task_id });
+      const told = (events as { type: string; data: { percent: number } }[])
+        .filter(({ type }) => type === 'task_progress')
+        .map(({ data }) => data.percent);
+      expect(told).toEqual(Array.from({ length: 20 }, (_, at) => at + 11));
+    });
+
     test('a renewed lease lasts from then on', async () => {
       await using trial = await openTrial({ engine });
       await trial.make({ title: 'slow', lease_seconds: 60 });

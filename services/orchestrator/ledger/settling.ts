@@ -4,14 +4,14 @@ import { isDeepStrictEqual } from 'node:util';
 import { ToolError } from '#runtime/errors.ts';
 
 import type { Failure } from '../fields.ts';
-import { mostQuestions } from '../limits.ts';
+import { mostQuestions, progressKept } from '../limits.ts';
 import { retryDelayMs } from '../retry.ts';
 import { isHeld } from '../states.ts';
 import { attemptEnded } from './attempts.ts';
 import { keepDependents, tellDependents, unblock } from './chores.ts';
 import { noLease, saveTask, type Change } from './change.ts';
 import { taskId } from './ids.ts';
-import { define, first, run, type Ledger } from './query.ts';
+import { define, first, run, sql, type Ledger } from './query.ts';
 import { requireRoom } from './quota.ts';
 import type { TaskRow } from './schema.ts';
 import { taskOf } from './tasks.ts';
@@ -63,6 +63,16 @@ export interface Progress {
   readonly note?: string | undefined;
 }
 
+const forgetProgress = define<{ task: number }>()(({ db, given }) => {
+  const told = db
+    .selectFrom('event')
+    .select('seq')
+    .where('task', '=', given.task)
+    .where('type', '=', sql.lit('task_progress'));
+  const newest = told.orderBy('seq', 'desc').limit(sql.lit(progressKept - 1));
+  return db.deleteFrom('event').where('seq', 'in', told).where('seq', 'not in', newest);
+});
+
 export function* renewLease(
   change: Change,
   holder: Holder,
@@ -79,9 +89,9 @@ export function* renewLease(
     const told = { worker: task.lease_worker, fence: task.fence };
     return yield* saveTask(change, task, renewed, 'task_started', told);
   }
-  return progress
-    ? yield* saveTask(change, task, renewed, 'task_progress', progress)
-    : yield* saveTask(change, task, renewed);
+  if (!progress) return yield* saveTask(change, task, renewed);
+  yield* run(forgetProgress, { task: task.seq });
+  return yield* saveTask(change, task, renewed, 'task_progress', progress);
 }
 
 const resultOf = define<{ task: number }>()(({ db, given }) =>
