@@ -105,10 +105,11 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
     return { messages, next: place };
   }
 
-  async function pageOf({ correlationId, agent, backwards }: Query, from: number): Promise<Page> {
-    const span = { correlationId, from, backwards, most: readAtOnce };
-    if (agent !== undefined && correlationId === undefined) return engine.readOf(agent, span);
-    const messages = await engine.read(span);
+  async function pageOf({ correlationId, agent, backwards, most }: Query, from: number): Promise<Page> {
+    // Most of what is from or to an agent fits: so it need not be looked for in vain.
+    if (agent !== undefined && correlationId === undefined)
+      return engine.readOf(agent, { from, backwards, most: Math.min(readAtOnce, 2 * most) });
+    const messages = await engine.read({ correlationId, from, backwards, most: readAtOnce });
     return { messages, next: messages.at(-1)?.seq };
   }
 

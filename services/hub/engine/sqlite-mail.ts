@@ -4,6 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Database, Transactions } from '#runtime/database.ts';
 import { sharingCommit } from '#runtime/database.ts';
 import { openQuotas, type Quota } from '#runtime/quotas.ts';
+import { takeTurn } from '#runtime/turns.ts';
 
 import type { AgentName, Envelope, Packed, Stored } from '../message.ts';
 import {
@@ -61,7 +62,7 @@ type HeadRow = Pick<MessageRow, 'seq' | 'envelope' | 'owner'>;
 /** Bodies that one page of the log holds at most, beside the first. */
 const pageOfLogBytes = 1_048_576;
 /** Mailboxes that one change fills at most: some milliseconds of work. */
-const placesAtOnce = 500;
+const placesAtOnce = 200;
 /** Places of the log that are looked through for one agent at once: some milliseconds of work. */
 const placesOfLog = 5_000;
 /** Rows that one sweep looks at: some milliseconds of work. */
@@ -107,7 +108,10 @@ export async function onDisk<Value>(work: () => Value): Promise<Value> {
   return value;
 }
 
-function told(placed: readonly Placed[], wake: (agent: AgentName) => void): readonly Placed[] {
+/** Tells who waits for messages of an agent, once they are on disk. */
+type Wake = (agent: AgentName) => void;
+
+function told(placed: readonly Placed[], wake: Wake): readonly Placed[] {
   for (const { agent, outcome } of placed) if (outcome === 'queued') wake(agent);
   return placed;
 }
@@ -252,11 +256,18 @@ export function openMail(
   const lanes = openLanes<DeliveryRow>(database, inMailbox);
 
   /** What a change has to tell others when it is on disk. */
-  async function change<Value>(work: (wake: (agent: AgentName) => void) => Value): Promise<Value> {
+  async function change<Value>(work: (wake: Wake) => Value): Promise<Value> {
     const woken = new Set<AgentName>();
     const value = await onDisk(() => transactions.write(() => work((agent) => void woken.add(agent))));
     for (const agent of woken) arrived(agent);
     return value;
+  }
+
+  /** A further piece of what a token has begun: when it is the token's turn. */
+  async function changeInTurn<Value>(owner: string, work: (wake: Wake) => Value): Promise<Value> {
+    return new Promise((done) => {
+      takeTurn(owner, () => done(change(work)), true);
+    });
   }
 
   function diedOf({ agent, seq }: DeliveryRow, reason: string): Died {
@@ -417,11 +428,10 @@ export function openMail(
     const { seq } = appended;
     const all = [...placed];
     while (all.length < mailboxes.length) {
-      await nextTurn();
       const some = mailboxes.slice(all.length, all.length + placesAtOnce);
       const isLast = all.length + some.length === mailboxes.length;
       all.push(
-        ...(await change((wake) => {
+        ...(await changeInTurn(stored.owner, (wake) => {
           if (isLast) endSpreading.run(seq);
           return told(
             some.map((box) => place(box, seq, stored, nowMs)),
@@ -610,15 +620,16 @@ export function openMail(
       const all: Appended[] = [];
       /* oxlint-disable no-await-in-loop -- in order, and others are served between them */
       for (const part of partsOf(messages, placesAtOnce)) {
-        if (all.length > 0) await nextTurn();
-        const appended = await change((wake) =>
+        const [first] = part;
+        const store = (wake: Wake) =>
           part.map((outgoing) => {
             const one = appendOne(outgoing, nowMs);
             told(one.placed, wake);
             return one;
-          }),
-        );
-        const [first, own] = [part[0], appended[0]];
+          });
+        const owner = first?.stored.owner ?? '';
+        const appended = await (all.length === 0 ? change(store) : changeInTurn(owner, store));
+        const [own] = appended;
         if (first && own?.outcome === 'stored' && first.mailboxes.length > placesAtOnce)
           all.push(await spreadOn(first, own, nowMs));
         else all.push(...appended);
