@@ -1,7 +1,7 @@
 /** Tasks that wait for the merge of their branches are looked at again and again; by the agent for integration. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { allProcesses } from '#config/catalogue.ts';
+import { isAgent } from '#config/catalogue.ts';
 import type { Log } from '#runtime/account/log.ts';
 
 import { giveBackMs, longestBetweenLooksMs } from './limits.ts';
@@ -16,9 +16,6 @@ export interface MergingParts extends Deputy {
   readonly notesFile: string;
   readonly log: Log;
 }
-
-const isAgent = (worker: string) =>
-  allProcesses.some(({ tier, name }) => tier === 'agent' && name === worker);
 
 /** Git is asked and changed for the owner of each task, who has to be allowed it; the orchestrator takes the agent's own word. */
 export function startMerging(parts: MergingParts): AsyncDisposable {

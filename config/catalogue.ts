@@ -319,6 +319,9 @@ export function entryOf(name: string): CatalogueEntry | undefined {
   return allProcesses.find((entry) => entry.name === name);
 }
 
+/** Whether a name is that of one of the fleet's agents. */
+export const isAgent = (name: string): boolean => agents.some((agent) => agent.name === name);
+
 /** Whether the process has tools of its own: everything but the platform and agents does. */
 export function isService(entry: Pick<CatalogueEntry, 'tier'>): boolean {
   return entry.tier !== 'platform' && entry.tier !== 'agent';

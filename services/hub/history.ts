@@ -205,9 +205,9 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
       const outcomes: (Placed['outcome'] | 'unknown')[] = [];
       for (const one of dead) {
         /* oxlint-disable no-await-in-loop -- in order */
-        const stored = (await engine.read({ from: one.seq - 1, backwards: false, most: 1 }))[0];
+        const stored = await engine.at(one.seq);
         const receiver = directory.agent(to ?? one.agent, nowMs);
-        const isTheirs = stored?.seq === one.seq && mayHandle(one.agent, stored, caller);
+        const isTheirs = stored && mayHandle(one.agent, stored, caller);
         if (!isTheirs || !receiver || !maySendTo(receiver, one, stored, caller)) outcomes.push('unknown');
         else {
           const ttlMs = Math.max(policy.ttlMs, stored.envelope.expiresAtMs - stored.envelope.timeMs);
@@ -222,8 +222,8 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
     async bury(dead: readonly Receiver[], caller: string): Promise<number> {
       const own: Receiver[] = [];
       for (const one of dead) {
-        const [stored] = await engine.read({ from: one.seq - 1, backwards: false, most: 1 }); // oxlint-disable-line no-await-in-loop -- bounded by the tool
-        if (stored?.seq !== one.seq) continue;
+        const stored = await engine.at(one.seq); // oxlint-disable-line no-await-in-loop -- bounded by the tool
+        if (!stored) continue;
         const isOwn = one.agent === '' ? stored.owner === caller : isReceiver(one.agent, stored, caller);
         if (isOwn) own.push(one);
       }

@@ -137,9 +137,8 @@ export function openReceiving(
       const dead = settlements.filter((one, at) => outcomes[at] === 'dead' && 'reason' in one);
       await Promise.all(
         dead.map(async (one) => {
-          const [stored] = await engine.read({ from: one.seq - 1, backwards: false, most: 1 });
-          if (stored?.seq === one.seq && 'reason' in one)
-            await sending.announceDead({ stored, agent, reason: one.reason });
+          const stored = await engine.at(one.seq);
+          if (stored && 'reason' in one) await sending.announceDead({ stored, agent, reason: one.reason });
         }),
       );
       return outcomes;

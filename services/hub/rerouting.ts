@@ -9,11 +9,6 @@ const atOnce = 50;
 
 type Parts = Pick<Mesh, 'engine' | 'directory' | 'now'>;
 
-async function messageAt({ engine }: Parts, seq: number): Promise<Stored | undefined> {
-  const [stored] = await engine.read({ from: seq - 1, backwards: false, most: 1 });
-  return stored?.seq === seq ? stored : undefined;
-}
-
 /** For which capability an agent got a message that others could have got as well. What goes to all who have it has gone to the others already. */
 function capabilityOf({ envelope, receivers }: Stored, agent: AgentName): string | undefined {
   const { capability, pickedFor = [] } = envelope;
@@ -25,7 +20,7 @@ function capabilityOf({ envelope, receivers }: Stored, agent: AgentName): string
 
 async function handOverOne(parts: Parts, agent: AgentName, seq: number): Promise<boolean> {
   const { engine, directory, now } = parts;
-  const stored = await messageAt(parts, seq);
+  const stored = await engine.at(seq);
   const capability = stored && capabilityOf(stored, agent);
   if (!stored || capability === undefined || stored.envelope.expiresAtMs <= now()) return false;
   const { source } = stored.envelope;

@@ -218,7 +218,7 @@ export function openSending(mesh: Mesh, agents: Agents) {
       const one = await ready(draft, owner, body, traceparent); // oxlint-disable-line no-await-in-loop -- in order, so that each sees whom the one before has got
       all.push(one);
       receivers += one.route.receivers.length;
-      // They are one change, and others wait for its end. One alone goes to all that it is for: or whoever has many agents could keep
+      // So much is done for one call. One alone goes to all that it is for: or whoever has many agents could keep
       // what is said to a topic from everybody else.
       if (receivers > mostReceiversPerCall && drafts.length > 1)
         throw new ToolError(

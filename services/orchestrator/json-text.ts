@@ -11,9 +11,3 @@ export const isStorableJson = (text: string): boolean => !unstorable.test(text);
 
 /** Deeper values cannot be told on by all that they pass through; REST takes no deeper ones either. */
 export const deepest = 64;
-
-/** Whether a value has more levels of lists and objects. Walks no deeper than that. */
-export function isTooDeep(value: unknown, levelsLeft = deepest): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return levelsLeft === 0 || Object.values(value).some((inner) => isTooDeep(inner, levelsLeft - 1));
-}

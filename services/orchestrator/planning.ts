@@ -1,10 +1,11 @@
 /** What a call asks for, as tasks whose dependencies are known: checked whole before anything is made. Pure. */
 import { ToolError } from '#runtime/errors.ts';
+import { isDeeper } from '#runtime/depth.ts';
 import type { Steps } from '#runtime/turns.ts';
 
 import type { TaskSpec, Work } from './fields.ts';
 import { circleIn } from './graph.ts';
-import { deepest, isStorableJson, isTooDeep } from './json-text.ts';
+import { deepest, isStorableJson } from './json-text.ts';
 import { mostDependents, mostWorkBytes } from './limits.ts';
 
 export interface PlannedTask {
@@ -66,7 +67,7 @@ function plannedTask(spec: TaskSpec, place: number, placeOf: ReadonlyMap<string,
         'Use the key of another task of the same call, or an id such as t12-x7k2 that list_tasks tells.',
       );
   }
-  if (spec.steps?.some((step) => isTooDeep(step.arguments)))
+  if (spec.steps?.some((step) => isDeeper(step.arguments, deepest)))
     throw refused(
       `The steps of ${nameOf(spec, place)} have arguments of more than ${deepest} levels.`,
       'Put what is deeper into a text, or a file.',

@@ -69,6 +69,9 @@ for (const [name, open] of Object.entries(engines)) {
         expect(found).toMatchObject({ seq: first?.seq, owner: 'sender', envelope: { id: 'm1' } });
         expect(found && textOf(found)).toBe('é 🚢');
         expect(await engine.find('sender', 'm2')).toMatchObject([{ seq: second?.seq }]);
+        expect(await engine.at(second?.seq ?? 0)).toMatchObject({ envelope: { id: 'm2' } });
+        expect(await engine.at((second?.seq ?? 0) + 1)).toBeUndefined();
+        expect(await engine.at((first?.seq ?? 0) - 1)).toBeUndefined();
         expect(await engine.find('another', 'm2')).toEqual([]);
       });
 

@@ -1,7 +1,7 @@
 /**
  * What keeps the hub's data: SQLite for one hub, Redis for several that serve one mesh. An engine decides nothing: who may do
- * what, where a message goes and what a time is, it is told. Each method is one change, all of it or nothing; its promise resolves
- * when the change would outlive a crash. `contract.ts` beside it holds every engine to this.
+ * what, where a message goes and what a time is, it is told. Each method is one change, all of it or nothing, but for those that
+ * say how they go on; its promise resolves when the change would outlive a crash. `engine.test.ts` beside it holds every engine to this.
  *
  * All methods throw ToolError `unavailable` while the store cannot answer; nothing was changed then, or the same may be asked again.
  */
@@ -229,7 +229,8 @@ export interface Engine extends AsyncDisposable {
   list(kind: Kind, after: string, most: number, nowMs: number): Promise<readonly Entry[]>;
 
   /**
-   * In order. Those that share a source come one after the other in every mailbox. Where a token keeps more than its quota, its oldest
+   * In order, and where they go to many mailboxes in several changes: of each message all is kept or nothing, and what is kept reaches
+   * all of its mailboxes. Those that share a source come one after the other in every mailbox. Where a token keeps more than its quota, its oldest
    * messages go of which nothing is due any more, and are counted as trimmed.
    */
   append(messages: readonly Outgoing[], nowMs: number): Promise<readonly Appended[]>;
@@ -277,6 +278,8 @@ export interface Engine extends AsyncDisposable {
   bury(dead: readonly Receiver[]): Promise<number>;
 
   read(span: Span): Promise<readonly Stored[]>;
+  /** The message of one place, where it is still there. */
+  at(seq: number): Promise<Stored | undefined>;
   /** Of all conversations, what is from or to one agent; a message that only names it may be among them. */
   readOf(agent: AgentName, span: Omit<Span, 'correlationId'>): Promise<Page>;
   /** By source and id, the newest first: a name that has belonged to several tokens may have sent one of each. */

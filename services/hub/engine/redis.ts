@@ -247,6 +247,11 @@ export async function openRedis(
     };
   }
 
+  async function readAt(seq: number): Promise<Stored | undefined> {
+    const { messages } = await readLog({ from: Math.max(seq - 1, 0), backwards: false, most: 1 });
+    return messages.find((one) => one.seq === seq);
+  }
+
   function tell(kind: Kind, key: string, stands: string): void {
     const name = `${kind}\n${key}`;
     if (stands === '') {
@@ -479,6 +484,8 @@ export async function openRedis(
 
     read: async (span) => (await readLog(span)).messages,
 
+    at: readAt,
+
     readOf: async (agent, span) => readLog(span, JSON.stringify(agent)),
 
     async find(source, id) {
@@ -486,8 +493,8 @@ export async function openRedis(
       const found: Stored[] = [];
       for (const seq of lines.split('\n').map((line) => Number.parseInt(line, 10))) {
         if (Number.isNaN(seq)) continue;
-        const [row] = (await readLog({ from: seq - 1, backwards: false, most: 1 })).messages; // oxlint-disable-line no-await-in-loop -- one, nearly always
-        if (row?.seq === seq) found.push(row);
+        const stored = await readAt(seq); // oxlint-disable-line no-await-in-loop -- one, nearly always
+        if (stored) found.push(stored);
       }
       return found;
     },

@@ -725,6 +725,12 @@ export function openMail(
           : boundedRows((isBack ? threadBackwards : threadForwards).iterate(correlationId, from, most)),
       ),
 
+    at: async (seq) =>
+      read(() => {
+        const row = messageAt.get(seq);
+        return row && storedOf(row);
+      }),
+
     readOf: async (agent, span) =>
       read(() => {
         const { first, last } = ends.get() as { first: number | null; last: number | null };

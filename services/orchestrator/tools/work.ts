@@ -3,11 +3,12 @@ import { z } from 'zod';
 import { storable } from '#runtime/fields.ts';
 import { adding, completing } from '#runtime/hints.ts';
 import { pageBytes } from '#runtime/page.ts';
+import { isDeeper } from '#runtime/depth.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { defineTool, type Call } from '#runtime/tool.ts';
 
 import { claimedOut, failureField, fenceField, taskIdField, taskOut, workerField } from '../fields.ts';
-import { deepest, isStorableJson, isTooDeep } from '../json-text.ts';
+import { deepest, isStorableJson } from '../json-text.ts';
 import type { Change } from '../ledger/change.ts';
 import type { Ledger } from '../ledger/query.ts';
 import { claimedView, taskView } from '../ledger/reading.ts';
@@ -157,7 +158,7 @@ export const completeTask = defineTool({
   output: answered,
 
   async handler({ result, ...args }, orchestrator: Orchestrator, call) {
-    if (isTooDeep(result))
+    if (isDeeper(result, deepest))
       throw new ToolError('invalid_input', `The result has more than ${deepest} levels.`, {
         hint: 'Put what is deeper into a text, or a file.',
       });

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { allProcesses } from '#config/catalogue.ts';
+import { isAgent } from '#config/catalogue.ts';
 import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { continuation, cursorField, limitField, toldBriefly } from '#runtime/fields.ts';
@@ -24,10 +24,6 @@ import {
 import type { Orchestrator } from '../orchestrator.ts';
 
 const mostTypes = 50;
-
-/** Whoever had its name would keep the agent from its work. */
-const isAgent = (name: string): boolean =>
-  allProcesses.some((one) => one.tier === 'agent' && one.name === name);
 
 function* workerView({ waiting, presence }: Orchestrator, worker: WorkerRow): Ledger<WorkerOut> {
   const { name, most_tasks: mostTasks } = worker;
@@ -93,6 +89,7 @@ export const registerWorker = defineTool({
     { caller },
   ) {
     const { desk, waiting, presence } = orchestrator;
+    // Whoever had its name would keep the agent from its work.
     if (name !== caller && isAgent(name))
       throw new ToolError('forbidden', `${name} is an agent of the fleet: its name is for its own token.`, {
         hint: 'Take another name.',
