@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 
 import { openToRead } from '#runtime/database.ts';
 
@@ -39,9 +39,8 @@ async function send(target: Target, sending: Sending): Promise<void> {
   sending.isAcknowledged = true;
 }
 
-/** Sends until the process is gone. */
-async function ingest(target: Target, name: string, chain_id: string): Promise<Sending[]> {
-  const sent: Sending[] = [];
+/** Sends until the process is gone, and notes in `sent` what it sends. */
+async function ingest(target: Target, name: string, chain_id: string, sent: Sending[]): Promise<void> {
   for (let count = 1; ; count += 1) {
     const isBatch = name.startsWith('batch');
     const texts = Array.from({ length: isBatch ? stepsPerBatch : 1 }, (_, at) => `${name} ${count} ${at}`);
@@ -66,7 +65,7 @@ async function ingest(target: Target, name: string, chain_id: string): Promise<S
     try {
       await send(target, sending);
     } catch {
-      return sent;
+      return;
     }
   }
 }
@@ -97,11 +96,14 @@ test(
           ...Array.from({ length: singleSenders }, (_, at) => `single ${trial} ${at}`),
         ];
         const chains = await Promise.all(names.map(async () => startChain(running.target)));
-        const senders = names.map(async (name, at) => ingest(running.target, name, chains[at] ?? ''));
-        // Not before something is under way.
-        await sleep(150 + Math.random() * 350);
+        const senders = names.map(async (name, at) => ingest(running.target, name, chains[at] ?? '', all));
+        await vi.waitFor(
+          () => expect(all.filter(({ isAcknowledged }) => isAcknowledged).length).toBeGreaterThan(10),
+          { timeout: 60_000, interval: 20 },
+        );
+        await sleep(Math.random() * 350);
         await running.kill();
-        all.push(...(await Promise.all(senders)).flat());
+        await Promise.all(senders);
       }
       const before = storedIn(dataRoot);
       for (const { texts, isAcknowledged } of all) {
@@ -128,6 +130,5 @@ test(
     process.stdout.write(
       `reasoning-capture: ${trials} kills, ${acknowledged} steps acknowledged, ${unanswered} calls without an answer sent again, ${wrong} lost or stored twice\n`,
     );
-    expect(acknowledged).toBeGreaterThan(trials * 10);
   },
 );
