@@ -475,6 +475,26 @@ describe('The changes of one turn', () => {
     expect(await outcomes).toEqual(['on disk']);
   });
 
+  test('write nothing to any file before their commit', async () => {
+    using shop = workshop(createNotes);
+    fill(shop);
+    using stack = new DisposableStack();
+    const { database, write } = notebook(shop, stack);
+    const append = database.prepare("UPDATE note SET text = text || 'y'");
+    const change = () => void write(() => append.run());
+    const writtenBytes = () =>
+      Number(/^wchar: (\d+)$/m.exec(readFileSync('/proc/thread-self/io', 'utf8'))?.[1]);
+
+    const before = writtenBytes();
+    const outcomes = inOneTurn([change, change]);
+    const afterwards = writtenBytes();
+    await outcomes;
+
+    expect(afterwards - before).toBe(0);
+    expect(writtenBytes() - afterwards).toBeGreaterThan(100_000);
+    expect(database.pragma('temp_store', { simple: true })).toBe(0);
+  });
+
   test.each(['first', 'second'])('stay when the %s of them fails', async (which) => {
     using shop = workshop(createNotes);
     using stack = new DisposableStack();

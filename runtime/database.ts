@@ -411,10 +411,23 @@ export function transactionsOf(database: Database): Transactions {
     if (database.open && database.inTransaction) commit.run();
   }
 
+  /**
+   * SQLite keeps, for each savepoint, what the pages that it changes were before: in a file, unless it is told otherwise
+   * beforehand, and to write that takes longer than the change. What sorts much may go on using files.
+   */
+  function beginForMembers(): void {
+    database.exec('PRAGMA temp_store = MEMORY');
+    try {
+      beginImmediate.run();
+    } finally {
+      database.exec('PRAGMA temp_store = DEFAULT');
+    }
+  }
+
   /** The first change of a group needs no savepoint: when it fails, nothing else is lost. */
   function first<Value>(work: () => Value): Value {
     endReading();
-    beginImmediate.run();
+    beginForMembers();
     const value = within(work, () => rollback.run());
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     // It is thrown to those who wait for it; where nobody does, it is no bug.
