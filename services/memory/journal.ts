@@ -57,6 +57,8 @@ const derived: { [K in Kind]?: (values: Values<K>) => Partial<Rows[K]> } = {
 };
 
 export const kinds = Object.keys(contents) as readonly Kind[];
+/** Those that make, or belong to, an entity. */
+const graphKinds: ReadonlySet<Kind> = new Set(['entity', 'observation', 'relation']);
 
 /**
  * A search index over live rows, brought up to date by the journal at the end of each change, within its transaction. Once
@@ -116,13 +118,16 @@ function prepareKind<K extends Kind>(database: Database, kind: K) {
   const key = `${kind}_id`;
   const columns: readonly string[] = [...contents[kind], ...(kind === 'entity' ? ['composed'] : [])];
   const select = `SELECT * FROM ${kind} WHERE`;
+  const insert = database.prepare<unknown[]>(
+    `INSERT INTO ${kind} (${key}, ${columns.join(', ')}, valid_from)
+     VALUES (coalesce(?, (SELECT coalesce(max(id), 0) + 1 FROM ${kind})), ${columns.map(() => '?').join(', ')}, ?)`,
+  );
   return {
-    // Without RETURNING, which costs as much as the row.
-    insert: database.prepare<[object]>(
-      `INSERT INTO ${kind} (${key}, ${columns.join(', ')}, valid_from)
-       VALUES (coalesce(:${key}, (SELECT coalesce(max(id), 0) + 1 FROM ${kind})),
-               ${columns.map((column) => `:${column}`).join(', ')}, :valid_from)`,
-    ),
+    /** Without RETURNING, and values by place, not by name: either costs as much as the row. @returns the id of the row. */
+    insert(values: Readonly<Record<string, unknown>>, validFrom: number): number {
+      const placed = columns.map((column) => values[column]);
+      return Number(insert.run(values[key] ?? null, ...placed, validFrom).lastInsertRowid);
+    },
     end: database.prepare<[number, number]>(`UPDATE ${kind} SET valid_to = ? WHERE id = ?`),
     live: database.prepare<[number], Rows[K]>(`${select} ${key} = ? AND valid_to IS NULL`),
     version: database.prepare<[number], Rows[K]>(`${select} id = ?`),
@@ -179,8 +184,8 @@ export function openJournal(
     `INSERT INTO kept (owner, items, bytes) VALUES (:owner, max(:items, 0), max(:bytes, 0))
      ON CONFLICT (owner) DO UPDATE SET items = max(items + :items, 0), bytes = max(bytes + :bytes, 0)`,
   );
-  const begin = database.prepare<[string, string, string, number | null], { id: number }>(
-    'INSERT INTO change (at, caller, tool, undoes) VALUES (?, ?, ?, ?) RETURNING id',
+  const begin = database.prepare<[string, string, string, number | null]>(
+    'INSERT INTO change (at, caller, tool, undoes) VALUES (?, ?, ?, ?)',
   );
   const group = database
     .prepare<[{ id: number }], number>(
@@ -223,7 +228,9 @@ export function openJournal(
     let items = 0;
     const touched = new Map(kinds.map((kind) => [kind, touchedRows()]));
     const of = <K extends Kind>(kind: K) => touched.get(kind) as TouchedRows<Rows[K]>;
-    const begun = () => (id ??= begin.get(nowIso(author), author.caller, author.tool, undoes)?.id as number);
+    let isOfGraph = false;
+    const begun = () =>
+      (id ??= Number(begin.run(nowIso(author), author.caller, author.tool, undoes).lastInsertRowid));
     const spend = (cost: number) => {
       spent += cost;
       if (spent > bounds.most) throw new TooLarge();
@@ -239,12 +246,7 @@ export function openJournal(
         const validFrom = begun();
         const key = `${kind}_id`;
         const given = { ...values, ...derived[kind]?.(values) } as Readonly<Record<string, unknown>>;
-        const { lastInsertRowid } = statements[kind].insert.run({
-          [key]: null,
-          ...given,
-          valid_from: validFrom,
-        });
-        const rowId = Number(lastInsertRowid);
+        const rowId = statements[kind].insert(given, validFrom);
         const row = {
           ...given,
           id: rowId,
@@ -254,6 +256,7 @@ export function openJournal(
           ...(kind === 'memory' && { is_indexed: 1 }),
         } as unknown as Rows[typeof kind];
         of(kind).added.set(rowId, row);
+        isOfGraph ||= graphKinds.has(kind);
         items += 1;
         bytes += bytesKept(kind, row);
         return row;
@@ -262,6 +265,7 @@ export function openJournal(
         spend(costOf(kind, row));
         statements[kind].end.run(begun(), row.id);
         if (!of(kind).added.delete(row.id)) of(kind).removed.push(row);
+        isOfGraph ||= graphKinds.has(kind);
       },
       replace(kind, row, values) {
         change.end(kind, row);
@@ -288,21 +292,23 @@ export function openJournal(
       // What another deleted has to come back, also to an owner who has no room for a second copy.
       requireWithin(author.caller, undoes === null ? 1 : undoRoom);
     };
-    return { change, updateIndexes, count, id: () => id };
+    const names = () => (id !== undefined && isOfGraph ? touchedEntities.all({ id }) : []);
+    return { change, updateIndexes, count, id: () => id, names };
   }
 
   return {
     /**
      * Runs one IMMEDIATE transaction: of two processes that write one file, one waits for the other.
-     * @returns what `work` returned, and the number of the change, where rows were changed at all.
+     * @returns what `work` returned; the number of the change, where rows were changed at all; the names of the entities that it
+     * touched.
      * @throws TooLarge; ToolError too_large beyond the caller's quota, cancelled, unavailable.
      */
     record<Value>(
       author: Author,
       work: (change: Change) => Value,
       bounds: Bounds = { most: maxChangeCost },
-    ): { value: Value; changeId: number | undefined } {
-      const { change, updateIndexes, count, id } = changeBy(author, bounds);
+    ): { value: Value; changeId: number | undefined; touched: string[] } {
+      const { change, updateIndexes, count, id, names } = changeBy(author, bounds);
       const value = write(() => {
         const done = work(change);
         count();
@@ -310,7 +316,7 @@ export function openJournal(
         afterwards(author);
         return done;
       });
-      return { value, changeId: id() };
+      return { value, changeId: id(), touched: names() };
     },
     /** Counts rows that are no longer kept for their owner. */
     release: (owner: string, items: number, bytes: number): void =>
@@ -327,7 +333,6 @@ export function openJournal(
     groupOf: (changeId: number) => group.all({ id: changeId }),
     /** The newest change of this caller that stands. */
     newestOf: (caller: string) => newestOf.get(caller),
-    touchedEntities: (changeId: number) => touchedEntities.all({ id: changeId }),
     count: () => newest.get() ?? 0,
   };
 }

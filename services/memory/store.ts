@@ -51,8 +51,8 @@ export function storesOf(database: Database, quota: Quota) {
 
   /** One change in the name of the author, here and now. */
   function record<Value>(author: Author, work: (change: Change) => Value, bounds?: Bounds): Done<Value> {
-    const { value, changeId } = journal.record(author, work, bounds);
-    return { value, touched: changeId === undefined ? [] : journal.touchedEntities(changeId) };
+    const { value, touched } = journal.record(author, work, bounds);
+    return { value, touched };
   }
 
   /** The share of the indexes that is as this version of the code makes them; `undefined` for all. */

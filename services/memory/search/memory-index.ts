@@ -72,18 +72,17 @@ export type MemoryIndex = ReturnType<typeof openMemoryIndex>;
 export function openMemoryIndex(database: Database) {
   const postings = openPostingLists(database);
   const generations = database.prepare<[], Generation>('SELECT * FROM memory_index ORDER BY generation');
-  const count = database.prepare<[{ memories: number; terms: number; generation: number }]>(
-    `UPDATE memory_index SET memories = memories + :memories, terms = terms + :terms
-     WHERE generation = :generation`,
+  const count = database.prepare<[number, number, number]>(
+    'UPDATE memory_index SET memories = memories + ?, terms = terms + ? WHERE generation = ?',
   );
-  const countIn = database
-    .prepare<[{ key: string; firstId: number; memories: number; terms: number }], number>(
-      `INSERT INTO memory_scope (id, project, memories, terms)
-       VALUES ((SELECT coalesce(max(id), :firstId) + 1 FROM memory_scope
-                WHERE id >= :firstId AND id < :firstId + ${idsPerGeneration}), :key, :memories, :terms)
-       ON CONFLICT (project) DO UPDATE SET memories = memories + :memories, terms = terms + :terms RETURNING id`,
-    )
-    .pluck();
+  const countIn = database.prepare<[number, number, number]>(
+    'UPDATE memory_scope SET memories = memories + ?, terms = terms + ? WHERE id = ?',
+  );
+  const beginScope = database.prepare<[{ key: string; firstId: number }]>(
+    `INSERT INTO memory_scope (id, project)
+     VALUES ((SELECT coalesce(max(id), :firstId) + 1 FROM memory_scope
+              WHERE id >= :firstId AND id < :firstId + ${idsPerGeneration}), :key)`,
+  );
   const scope = database.prepare<[string], { id: number; memories: number; terms: number }>(
     'SELECT id, memories, terms FROM memory_scope WHERE project = ?',
   );
@@ -157,9 +156,12 @@ export function openMemoryIndex(database: Database) {
 
   function write(generation: number, scopes: ReadonlyMap<string, ScopeUpdate>): void {
     for (const [project, { memories, terms, lists }] of scopes) {
-      const firstId = firstIdOf(generation);
-      const id = countIn.get({ key: keyOf(project, generation), firstId, memories, terms }) ?? 0;
-      count.run({ memories, terms, generation });
+      const key = keyOf(project, generation);
+      const id =
+        scope.get(key)?.id ??
+        Number(beginScope.run({ key, firstId: firstIdOf(generation) }).lastInsertRowid);
+      countIn.run(memories, terms, id);
+      count.run(memories, terms, generation);
       // In the order of the table, so that one page is written after the other.
       for (const [term, list] of [...lists].toSorted(byTerm)) postings.update(term, id, list);
     }
