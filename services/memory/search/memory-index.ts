@@ -158,8 +158,7 @@ export function openMemoryIndex(database: Database) {
     for (const [project, { memories, terms, lists }] of scopes) {
       const key = keyOf(project, generation);
       const id =
-        scope.get(key)?.id ??
-        Number(beginScope.run({ key, firstId: firstIdOf(generation) }).lastInsertRowid);
+        scope.get(key)?.id ?? Number(beginScope.run({ key, firstId: firstIdOf(generation) }).lastInsertRowid);
       countIn.run(memories, terms, id);
       count.run(memories, terms, generation);
       // In the order of the table, so that one page is written after the other.

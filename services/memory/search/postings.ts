@@ -179,28 +179,20 @@ function decode(blocks: readonly Block[]): Postings {
   return { ids: ids.subarray(0, size), counts: counts.subarray(0, size), lengths: lengths.subarray(0, size) };
 }
 
-function varintAt(block: Buffer, start: number): number {
-  let value = 0;
-  for (let at = start, shift = 0; ; at += 1, shift += 7) {
-    const byte = block[at] ?? 0;
-    value |= (byte & 0x7f) << shift;
-    if (byte <= 0x7f) return value;
-  }
-}
-
-function afterVarints(block: Buffer, start: number, count: number): number {
-  let at = start;
-  for (let left = count; left > 0; at += 1) if ((block[at] ?? 0) <= 0x7f) left -= 1;
-  return at;
-}
-
 /** The last id of a block, and how many it holds. */
 function endOf(firstId: number, block: Buffer): { last: number; count: number } {
   let last = firstId;
   let count = 0;
-  for (let at = 0; at < block.length; at = afterVarints(block, at, 3)) {
-    last += varintAt(block, at);
-    count += 1;
+  for (let at = 0; at < block.length; count += 1) {
+    let byte = block[at++] ?? 0;
+    last += byte & 0x7f;
+    for (let shift = 7; byte > 0x7f; shift += 7) {
+      byte = block[at++] ?? 0;
+      last += (byte & 0x7f) << shift;
+    }
+    // Its count and its length are passed over.
+    while ((block[at++] ?? 0) > 0x7f);
+    while ((block[at++] ?? 0) > 0x7f);
   }
   return { last, count };
 }
