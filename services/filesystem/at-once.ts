@@ -4,11 +4,13 @@
  * letter with two spellings, another disk, anything that fails) is left to the long way, which owns every answer to it.
  */
 import { fstatSync, type Stats } from 'node:fs';
+import { basename, dirname } from 'node:path';
 
 import { isAscii } from '#runtime/roots.ts';
 
-import { absolute, at, namesBelow, openHeld, pathIn, rootOf, type Territory } from './beneath.ts';
-import { asAnything, asFolder, openAtOnce, type Handle } from './handle.ts';
+import { absolute, at, openHeld, rootOf, type Territory } from './beneath.ts';
+import { asAnything, openAtOnce, type Handle } from './handle.ts';
+import { folderLately } from './lately.ts';
 import { smallFileBytes } from './limits.ts';
 
 export interface Seen {
@@ -32,16 +34,10 @@ export function seenAtOnce(territory: Territory, given: string, mostBytes: numbe
 function holdAtOnce(territory: Territory, given: string): Handle | undefined {
   const path = absolute(territory, given);
   const root = rootOf(territory, path, false);
-  const names = namesBelow(root, path);
-  if (!names.every(isAscii)) return undefined;
-  const last = names.pop() || '.';
-  let folder = openAtOnce(root, asFolder, root);
-  for (const name of names) {
-    using above = folder;
-    folder = above && openAtOnce(at(above, name), asFolder, pathIn(above, name), above);
-  }
-  using above = folder;
-  return above && openAtOnce(at(above, last), asAnything, pathIn(above, last), above);
+  if (!isAscii(path.slice(root.length))) return undefined;
+  const isRoot = path === root;
+  const above = folderLately(root, isRoot ? root : dirname(path));
+  return above && openAtOnce(at(above, isRoot ? '.' : basename(path)), asAnything, path, above);
 }
 
 function contentsOf(territory: Territory, held: Handle, stat: Stats): Buffer | undefined {

@@ -24,10 +24,10 @@ let readAtMs = -Infinity;
 export function isLocal(path: string, above?: { readonly isLocal: boolean }): boolean {
   if (performance.now() - readAtMs > keptMs) {
     mounts = parseMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
-    mountPoints = new Set(mounts.map((mount) => mount.path));
+    mountPoints = new Set(mounts.map((mount) => (mount.path === '/' ? '/' : mount.path.slice(0, -1))));
     readAtMs = performance.now();
   }
-  return above && !mountPoints.has(`${path}/`) ? above.isLocal : isLocalIn(mounts, path);
+  return above && !mountPoints.has(path) ? above.isLocal : isLocalIn(mounts, path);
 }
 
 /** The deepest first; of those at one place the last, which is the one that is seen. */
