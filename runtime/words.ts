@@ -54,8 +54,22 @@ export function queryWords(text: string): Map<string, string> {
 }
 
 function term(word: string): string {
-  return /^[a-z]+$/.test(word) ? stem(word) : word;
+  if (!/^[a-z]+$/.test(word)) return word;
+  const known = stems.get(word);
+  if (known !== undefined) return known;
+  const found = stem(word);
+  if (word.length <= longestKept) {
+    if (stems.size >= mostStems) stems.clear();
+    stems.set(word, found);
+  }
+  return found;
 }
+
+/** Texts have the same words again and again, and the stem costs more than all else that is done for a word. */
+const stems = new Map<string, string>();
+const mostStems = 10_000;
+/** V8 keeps a longer one as a part of its text, which would stay in memory with it. */
+const longestKept = 12;
 
 // Single characters find a query of one character, pairs bring order into longer ones
 // (J.-Y. Nie et al., "On the use of words and n-grams for Chinese information retrieval", IRAL 2000).
