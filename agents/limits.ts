@@ -37,6 +37,10 @@ export const beginningLength = 1_000;
 export const mostWorkBytes = 2 * 1024 * 1024;
 export const mostSteps = 200;
 
+/** A task that is done at once: how long it may take, and what may be said of it. */
+export const longestAtOnceMs = 60 * 60 * second;
+export const mostOrderBytes = mostWorkBytes;
+
 /** A model's answer, and the tools that it is told of. */
 export const modelTimeoutMs = 120 * second;
 export const mostModelBytes = 1024 * 1024;

@@ -147,13 +147,21 @@ export interface Talk<Deps> {
   readonly call: (
     tool: AnyTool<Deps>,
     args: Readonly<Record<string, unknown>>,
-    signal?: AbortSignal,
+    more?: { readonly signal?: AbortSignal; readonly progress?: Call['progress'] },
   ) => Promise<Outcome>;
 }
 
 export type Outcome =
   | { readonly value: Readonly<Record<string, unknown>> }
   | { readonly failure: Pick<Failure, 'code' | 'message' | 'hint'> };
+
+/** @throws ToolError for what keeps a conversation from going on; Error for a fault of ours. */
+export function valueOf(outcome: Outcome): Readonly<Record<string, unknown>> {
+  if ('value' in outcome) return outcome.value;
+  const { code, message, hint } = outcome.failure;
+  if (code === 'internal') throw new Error(message);
+  throw new ToolError(code, message, { ...(hint !== undefined && { hint }) });
+}
 
 /** A service of gRPC on the process's port. All of its methods are named: a tool, what is listened to, or a conversation. */
 export interface GrpcFace<Deps> {
