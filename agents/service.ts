@@ -14,7 +14,7 @@ import { defineService } from '#runtime/service.ts';
 import { agentFace } from './agent-face.ts';
 import { openAtOnce } from './at-once.ts';
 import { openGateway } from './gateway.ts';
-import { mostOrderBytes } from './limits.ts';
+import { mostWorkBytes } from './limits.ts';
 import { startMerging } from './merging.ts';
 import type { Model } from './model.ts';
 import { profiles } from './profiles.ts';
@@ -85,7 +85,7 @@ export default function agentService(name: AgentName) {
     // Without going to work.
     openCopy: () => ({ [Symbol.dispose]: () => {} }),
     grpc: agentFace,
-    maxBodyBytes: mostOrderBytes,
+    maxBodyBytes: mostWorkBytes,
     check({ work }) {
       const reason = work.trouble();
       return { ready: reason === undefined, reasons: reason === undefined ? [] : [reason] };

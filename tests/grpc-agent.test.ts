@@ -239,7 +239,7 @@ describe('A conversation', () => {
       .filter((message) => message['told'] !== 'progress')
       .map((message) => {
         const failure = message['failure'] as { readonly code: string } | undefined;
-        return `${String(message['id'] ?? 'nameless')} ${failure?.code ?? String(message['told'])}`;
+        return `${(message['id'] as string | undefined) ?? 'nameless'} ${failure?.code ?? (message['told'] as string)}`;
       });
 
   test('has several tasks done side by side, and each answer says which it is of', async () => {

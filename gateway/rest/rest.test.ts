@@ -338,6 +338,13 @@ describe('HTTP', () => {
   });
 });
 
+test('an error of one task speaks of it as the request does', async () => {
+  const { http, body } = await rest.ask('POST', '/api/v1/tasks', { body: { title: 'x', deadline: 'soon' } });
+
+  expect(http).toBe(422);
+  expect(body.errors[0]?.message).toMatch(/: deadline: must be/);
+});
+
 describe('A level', () => {
   const wrong = { title: 'Levels', max_attempts: '2', nope: true };
 
