@@ -126,6 +126,54 @@ describe.each(['modern', 'legacy'] as const)('In %s', (era) => {
   });
 });
 
+test('over REST they are platforms, whose operations are asked for by their own names', async () => {
+  const ask = async (path: string, body?: object, token = gateway.token) => {
+    const response = await fetch(`${gateway.url}/api/v1/integrations${path}`, {
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      ...(body && { method: 'POST', body: JSON.stringify(body) }),
+    });
+    // oxlint-disable-next-line typescript/no-explicit-any -- read field by field
+    const { data, errors } = (await response.json()) as any;
+    return { http: response.status, data, error: errors[0] };
+  };
+  const reader = await createToken(gateway.dataRoot, {
+    name: 'integrating',
+    scope: ['*:read'],
+    expiresAt: null,
+  });
+  await vi.waitFor(async () => expect(await toolsIn({ token: reader })).toBeDefined());
+
+  const listed = await ask('');
+  const echoed = await ask('/prefixed', { operation: 'echo', parameters: { n: 3 } });
+  const ofService = await ask('/prefixed', { service: 'read', operation: 'graph' });
+
+  expect(listed.data).toMatchObject([
+    { platform: 'plain', status: 'healthy' },
+    { platform: 'prefixed', status: 'healthy' },
+  ]);
+  expect(listed.data[1].operations).toContainEqual({
+    operation: 'echo',
+    tool: 'prefixed_echo',
+    description: 'Is echo.',
+  });
+  expect(JSON.parse(echoed.data.content[0].text)).toMatchObject({ name: 'echo', arguments: { n: 3 } });
+  expect(JSON.parse(ofService.data.content[0].text)).toMatchObject({ name: 'read_graph' });
+  for (const [path, body, token, http, words] of [
+    ['/slack', { operation: 'send_message' }, undefined, 404, /no integration "slack".*/],
+    ['/memory', { operation: 'add_memory' }, undefined, 404, /no integration "memory"/],
+    ['/prefixed', { operation: 'nothing' }, undefined, 404, /prefixed has no operation "nothing"/],
+    ['/prefixed', { operation: 'write' }, reader, 404, /no operation "write" for this token/],
+    ['/prefixed', { operation: 'echo', parameters: { n: ['x'] } }, undefined, 422, /prefixed_echo/],
+    ['/prefixed', {}, undefined, 422, /operation/],
+  ] as const) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const refused = await ask(path, body, token);
+    expect({ path, http: refused.http }).toEqual({ path, http });
+    expect(refused.error.message).toMatch(words);
+  }
+  expect((await ask('/slack', { operation: 'x' })).error.hint).toContain('flotilla upstream add');
+});
+
 test('a token sees and calls what its scope allows, by what the server says of its tools', async () => {
   const scopes = { 'foreign-reader': ['*:read'], 'foreign-none': ['memory'] };
   const tokens: Record<string, string> = {};
