@@ -517,8 +517,9 @@ describe('The first connection, with which it is loaded', () => {
     socket.resume();
 
     await own.stop();
-
     await closed;
+
+    expect(socket.destroyed).toBe(true);
   });
 });
 

@@ -90,7 +90,7 @@ export const callIntegration = defineTool({
   untrusted: 'bounded',
   hints: { ...adding, openWorld: true },
   input: z.object({
-    platform: z.string().min(1).max(100).describe('As listIntegrations tells it, such as slack.'),
+    platform: z.string().min(1).max(100).describe('As the list tells it, such as slack.'),
     service: z.string().min(1).max(100).optional().describe('A service of the platform, such as ec2.'),
     operation: z.string().min(1).max(200).describe('What is asked for, such as send_message.'),
     parameters: z.record(z.string(), z.unknown()).default({}).describe('What it takes.'),
@@ -100,7 +100,7 @@ export const callIntegration = defineTool({
     const found = integrationsOf(parts).find(({ behind }) => behind.name === platform);
     if (!found)
       throw new ToolError('not_found', `There is no integration "${platform}" for this token.`, {
-        hint: 'GET /api/v1/integrations lists those there are. A server that speaks to the platform becomes one: flotilla upstream add --help.',
+        hint: 'GET /api/v1/integrations, or ListIntegrations, tells those there are. A server that speaks to the platform becomes one: flotilla upstream add --help.',
       });
     const names = service === undefined ? [operation] : [`${service}_${operation}`, operation];
     const meant = names.flatMap((name) =>

@@ -160,7 +160,7 @@ const getSystemStatus = defineTool({
       status: isWhole ? ('operational' as const) : ('degraded' as const),
       version,
       api_version: 'v1',
-      interfaces: ['mcp', 'rest', 'sse', 'websocket'],
+      interfaces: ['mcp', 'rest', 'sse', 'websocket', 'grpc'],
       services,
       servers_of_others: standing.all.length - standing.upstreams.length,
     };
