@@ -118,7 +118,7 @@ function prepareKind<K extends Kind>(database: Database, kind: K) {
   const key = `${kind}_id`;
   const columns: readonly string[] = [...contents[kind], ...(kind === 'entity' ? ['composed'] : [])];
   const select = `SELECT * FROM ${kind} WHERE`;
-  const insert = database.prepare<unknown[]>(
+  const insert = database.prepare(
     `INSERT INTO ${kind} (${key}, ${columns.join(', ')}, valid_from)
      VALUES (coalesce(?, (SELECT coalesce(max(id), 0) + 1 FROM ${kind})), ${columns.map(() => '?').join(', ')}, ?)`,
   );
