@@ -280,7 +280,7 @@ describe('HTTP', () => {
       'POST',
       '/api/v1/integrations/slack',
       { body: { operation: 'send_message', parameters: { channel: '#a' } } },
-      501,
+      404,
     ],
   ])('%s %s with %o is answered by %i', async (method, path, asking, expected) => {
     const { http, body, headers } = await rest.ask(method, path, asking);

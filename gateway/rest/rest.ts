@@ -118,7 +118,6 @@ async function answer(
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const why =
-      neverThere(operation, error) ??
       (await changedMeanwhile(fleet, matching, matched, url, read, error, asked)) ??
       unwrapped(operation, error);
     return failureAnswer(why, headers.accept, { metadata: told(), warnings: read.warnings });
@@ -157,17 +156,6 @@ function missing({ service }: Operation, tool: string): Refusal {
   return refusal(503, `The service ${service} is not there, or not for this token.`, hint, {
     'retry-after': '5',
   });
-}
-
-/** What is unavailable for good. */
-function neverThere(
-  { unavailable: http }: Operation,
-  { http: told, errors, status }: Refusal,
-): Refusal | undefined {
-  const [first] = errors;
-  return http !== undefined && told === 503 && first
-    ? new Refusal(http, [{ ...first, code: 'not_implemented' }], {}, status)
-    : undefined;
 }
 
 /** The tool speaks of a list, and the client of the one thing in it. */

@@ -10,8 +10,8 @@ import {
   type Wire,
 } from '../../account/calls.ts';
 import { covers } from '../../access/scope.ts';
-import { ToolError } from '../../errors.ts';
-import type { Conversation, Outcome, Talk } from '../../service.ts';
+import { cancelled, ToolError } from '../../errors.ts';
+import type { Conversation, Outcome, Relayed, Talk } from '../../service.ts';
 import { ProtocolResult, type AnyTool } from '../../tool.ts';
 import type { Streams } from '../http.ts';
 import type { Listeners } from '../listening.ts';
@@ -183,8 +183,39 @@ export function faceOf(options: FaceOptions) {
     });
   }
 
+  /** Hands a call on. */
+  function relayed({ output }: DescMethod, { relayed: ask }: Relayed<unknown>): One {
+    return {
+      async one(given, exchange, client) {
+        const gone = new AbortController();
+        const { timeoutMs } = client;
+        const ends = timeoutMs === undefined ? [] : [AbortSignal.timeout(timeoutMs)];
+        const forget = client.whenGone(() => gone.abort(cancelled()));
+        try {
+          const signal = AbortSignal.any([gone.signal, ...ends]);
+          const {
+            isError,
+            structuredContent,
+            _meta: meta,
+          } = await ask(given, deps, {
+            exchange,
+            isModern: true,
+            signal,
+            progress: tellsNobody,
+          });
+          return isError === true
+            ? statuses.statusOf(failureIn(meta))
+            : encoded(output, structuredContent as object);
+        } finally {
+          forget();
+        }
+      },
+    };
+  }
+
   return {
     unary,
+    relayed,
     listened: listeners && ((method: DescMethod) => listened(method, listeners)),
     conversation,
   };
@@ -216,6 +247,10 @@ class GrpcWire implements Wire {
 }
 
 const tellsNobody = () => {};
+
+/** Of a result, as `metaOf` writes it. */
+const failureIn = (meta: unknown) =>
+  (meta as { readonly 'dev.flotilla/error': Failure })['dev.flotilla/error'];
 
 const clientUntil = (gone: AbortSignal): Client => ({
   isGone: () => gone.aborted,
