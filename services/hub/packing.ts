@@ -17,6 +17,7 @@ import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
 import { isDeeper } from '#runtime/depth.ts';
+import { hasEndlessNumber } from '#runtime/numbers.ts';
 import { isTooComplex, mostOfCalls } from '#runtime/wire/complexity.ts';
 
 import { deepestBody, mostBodyBytes } from './limits.ts';
@@ -173,11 +174,14 @@ export async function unpackedBody({ encoding, data, size_bytes: sizeBytes }: Pa
   if (isTooComplex(bytes))
     throw new ToolError('too_large', `The body has more than ${mostOfCalls} keys and values.`);
   if (isLong) await setImmediate();
+  let body: unknown;
   try {
-    return JSON.parse(strictText.decode(bytes));
+    body = JSON.parse(strictText.decode(bytes));
   } catch {
     throw wrong('is no JSON in UTF-8 when it is unpacked');
   }
+  if (hasEndlessNumber(body)) throw wrong('has a number that is too large to be one, such as 1e999');
+  return body;
 }
 
 const strictText = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
