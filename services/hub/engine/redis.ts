@@ -30,12 +30,14 @@ import {
   type Settlement,
   type Span,
 } from './engine.ts';
-import { partsOf } from './parts.ts';
+import { partsOf, slicesOf } from './parts.ts';
 import { openLink, type Argument, type Link, type RedisSettings, type Reply } from './redis-link.ts';
 
 const pollMs = 1_000;
 /** How many deliveries one script changes at most, where it can be several scripts: some milliseconds of work. */
 const atOnce = 500;
+/** Mailboxes whose dead letters one script looks for: some milliseconds of work. */
+const mailboxesAtOnce = 500;
 /** What goes into one script of `append`. */
 const mostPlaces = 500;
 const pageOfLogBytes = 1_048_576;
@@ -451,8 +453,12 @@ export async function openRedis(
 
     async deadLetters({ agents, owner }, { atMs, seq, agent: after }, most) {
       const start = [whole(atMs), whole(seq), after];
-      const rows = rowsOf(await run('dead-letters', [owner, ...start, most, ...agents]), 9);
-      return rows.map((row) => {
+      let names: string[] = [];
+      for (const some of slicesOf(agents, mailboxesAtOnce)) {
+        const found = textsOf(await run('dead-names', [owner, ...start, most, ...some])); // oxlint-disable-line no-await-in-loop -- in pieces, so that others are served between them
+        names = [...new Set([...names, ...found])].toSorted().toReversed().slice(0, most);
+      }
+      return rowsOf(await run('dead-letters', names), 9).map((row) => {
         const { body: _none, ...stored } = storedOf(row);
         const [agent, ...stands] = row.slice(5) as [Reply, ...Reply[]];
         return { ...deliveryOf(stored.seq, [agent, deliveryStates.indexOf('dead'), ...stands]), stored };

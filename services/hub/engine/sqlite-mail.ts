@@ -26,7 +26,7 @@ import {
   type Settlement,
   type Swept,
 } from './engine.ts';
-import { partsOf } from './parts.ts';
+import { newestDead, partsOf, slicesOf } from './parts.ts';
 import { openLanes, urgencies } from './sqlite-lanes.ts';
 
 const states = { pending: 0, leased: 1, acknowledged: 2, dead: 3 } as const;
@@ -57,6 +57,7 @@ interface DeliveryRow {
   readonly reason: string | null;
 }
 
+type DeadRow = Pick<DeliveryRow, 'agent' | 'seq' | 'at'>;
 type HeadRow = Pick<MessageRow, 'seq' | 'envelope' | 'owner'>;
 
 /** Bodies that one page of the log holds at most, beside the first. */
@@ -65,6 +66,8 @@ const pageOfLogBytes = 1_048_576;
 const placesAtOnce = 200;
 /** Places of the log that are looked through for one agent at once: some milliseconds of work. */
 const placesOfLog = 5_000;
+/** Mailboxes whose dead letters are looked for at once: some milliseconds of work. */
+const mailboxesAtOnce = 500;
 /** Rows that one sweep looks at: some milliseconds of work. */
 const sweepRows = 500;
 /** How many of a token's oldest messages go at once when it keeps too much: one that fills its quota does not pay for each. */
@@ -177,10 +180,13 @@ export function openMail(
   const addMoved = prepare('INSERT INTO delivery VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?, ?, ?, NULL)');
   const removeDelivery = prepare('DELETE FROM delivery WHERE agent = ? AND seq = ?');
   const removeDead = prepare('DELETE FROM delivery WHERE agent = ? AND seq = ? AND state = 3');
-  const dead = prepare<{ agent: AgentName; seq: number; at: number; owner: string }>(
-    `SELECT d.agent, d.seq, d.at, m.owner FROM delivery AS d JOIN message AS m USING (seq)
-     WHERE d.state = 3 AND (d.at, d.seq, d.agent) < (?, ?, ?)
-     ORDER BY d.at DESC, d.seq DESC, d.agent DESC LIMIT ${sweepRows}`,
+  const deadSent = prepare<DeadRow>(
+    `SELECT agent, seq, at FROM dead_sent WHERE owner = ? AND (at, seq, agent) < (?, ?, ?)
+     ORDER BY at DESC, seq DESC, agent DESC LIMIT ?`,
+  );
+  const deadIn = prepare<DeadRow>(
+    `SELECT agent, seq, at FROM delivery WHERE state = 3 AND agent = ? AND (at, seq, agent) < (?, ?, ?)
+     ORDER BY at DESC, seq DESC LIMIT ?`,
   );
   const deadAt = prepare<DeliveryRow & Omit<MessageRow, 'encoding' | 'size' | 'body'>>(
     `SELECT d.*, m.owner, m.readers, m.receivers, m.envelope FROM delivery AS d JOIN message AS m USING (seq)
@@ -689,24 +695,19 @@ export function openMail(
     sweep: async (nowMs, mostAttempts) => change((wake) => sweepNow(nowMs, mostAttempts, wake)),
 
     async deadLetters({ agents, owner }, before, most) {
-      const own = new Set(agents);
-      const found: DeadLetter[] = [];
-      for (let place = before; ; await nextTurn()) {
-        // Others may have very many: they are looked through in pieces, so that everybody is served between them.
-        const { agent, atMs, seq } = place;
-        const rows = await read(() => {
-          const some = dead.all(atMs, seq, agent);
-          const theirs = some.filter((row) => row.owner === owner || own.has(row.agent));
-          for (const row of theirs.slice(0, most - found.length)) {
-            const whole = deadAt.get(row.agent, row.seq);
-            if (whole) found.push({ ...deliveryOf(whole), stored: headOfStored(whole) });
-          }
-          return some;
-        });
-        const last = rows.at(-1);
-        if (!last || rows.length < sweepRows || found.length >= most) return found;
-        place = { agent: last.agent, atMs: last.at, seq: last.seq };
+      const until = [before.atMs, before.seq, before.agent, most] as const;
+      let rows = await read(() => deadSent.all(owner, ...until));
+      for (const some of slicesOf(agents, mailboxesAtOnce)) {
+        const more = await read(() => some.flatMap((agent) => deadIn.all(agent, ...until))); // oxlint-disable-line no-await-in-loop -- in pieces, so that others are served between them
+        rows = newestDead([...rows, ...more], most);
+        if (some.length === mailboxesAtOnce) await nextTurn(); // oxlint-disable-line no-await-in-loop
       }
+      return read(() =>
+        rows.flatMap(({ agent, seq }): DeadLetter[] => {
+          const row = deadAt.get(agent, seq);
+          return row ? [{ ...deliveryOf(row), stored: headOfStored(row) }] : [];
+        }),
+      );
     },
 
     revive: async (deadOne, box, expiresAtMs, nowMs) =>
