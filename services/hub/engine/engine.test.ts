@@ -392,7 +392,7 @@ for (const [name, open] of Object.entries(engines)) {
 
         const [first, second] = await send(engine, message(), message());
         await receive(engine, 'worker', { most: 1 });
-        expect(await engine.dropMailbox('worker', 'its agent has left', start)).toBe(2);
+        expect(await engine.vacate('worker', [], 'its agent has left', start)).toEqual({ dead: 2, released: 0 });
         expect(await engine.loads(['worker'])).toEqual([0]);
         for (const appended of [first, second])
           // oxlint-disable-next-line no-await-in-loop -- two
@@ -409,7 +409,7 @@ for (const [name, open] of Object.entries(engines)) {
         const [doneSeq, givenSeq] = [done?.seq ?? 0, given?.seq ?? 0];
         await receive(engine);
         await settle(engine, { seq: doneSeq, attempt: 1, as: 'acknowledged' });
-        await engine.dropMailbox('worker', 'its agent has left', start + 1);
+        await engine.vacate('worker', [], 'its agent has left', start + 1);
         for (const seq of [doneSeq, givenSeq])
           for (const as of ['acknowledged', 'dead'] as const)
             // oxlint-disable-next-line no-await-in-loop -- four
@@ -795,6 +795,59 @@ for (const [name, open] of Object.entries(engines)) {
           { put: { key: 'a', version: 2, value: 2 } },
           { removed: { kind: 'agent', key: 'a' } },
         ]);
+      });
+
+      test('of an agent that has left take nothing from the one that has the name now', async () => {
+        await using opened = await open();
+        const { engine } = opened;
+        const named = { ...agent, key: 'worker' };
+        const subscription = { ...named, kind: 'subscription', key: 'worker:t' } as const;
+        const reservation = {
+          name: 'file:x',
+          agent: 'worker',
+          owner: 'one',
+          isShared: false,
+          reason: '',
+          sinceMs: start,
+          untilMs: start + 60_000,
+        };
+        const isFree = { dead: 0, released: 0 };
+
+        await engine.put(named);
+        await engine.put(subscription);
+        await engine.reserve([reservation], start);
+        await send(engine, message());
+        expect(await engine.vacate('worker', ['worker:t'], 'it has left', start)).toEqual(isFree);
+        expect(await engine.move({ agent: 'worker', seq: 1, hasLeft: true }, box('other'), start)).toBe(
+          'unknown',
+        );
+        expect(await engine.reservations(start)).toHaveLength(1);
+        expect(await engine.get('subscription', 'worker:t', start)).toBeDefined();
+        expect(await engine.loads(['worker'])).toEqual([1]);
+
+        await engine.remove('agent', 'worker', 'one');
+        expect(await engine.vacate('worker', ['worker:t'], 'it has left', start)).toEqual({
+          dead: 1,
+          released: 1,
+        });
+        expect(await engine.vacate('worker', ['worker:t'], 'it has left', start)).toEqual(isFree);
+        expect(await engine.get('subscription', 'worker:t', start)).toBeUndefined();
+      });
+
+      test('of a new agent are not kept while one of the name before has left something', async () => {
+        await using opened = await open();
+        const { engine } = opened;
+        const named = { ...agent, key: 'worker' };
+        const nothing = { done: false, entry: { version: 0 } };
+
+        await send(engine, message());
+        expect(await engine.put(named)).toMatchObject(nothing);
+        await receive(engine);
+        expect(await engine.put(named)).toMatchObject(nothing);
+        await engine.vacate('worker', [], 'it has left', start);
+        expect(await engine.put(named)).toMatchObject({ done: true, entry: { version: 1 } });
+        await send(engine, message());
+        expect(await engine.put(named)).toMatchObject({ done: true, entry: { version: 2 } });
       });
 
       test('are changed only from the version that was seen', async () => {

@@ -431,11 +431,16 @@ export async function openRedis(
       }
     },
 
-    async dropMailbox(agent, reason, nowMs) {
-      for (let all = 0; ;) {
-        const count = number(await run('drop-mailbox', [agent, reason, whole(nowMs), atOnce]));
-        all += count;
-        if (count < atOnce) return all;
+    async vacate(agent, subscriptions, reason, nowMs) {
+      for (let [dead, released] = [0, 0]; ;) {
+        const keys = dead === 0 ? subscriptions : [];
+        const [died, names, ended] = listOf(
+          await run('vacate', [agent, reason, whole(nowMs), atOnce, ...keys]),
+        ).map(number) as [number, number, number];
+        if (ended > 0) await heard('subscription');
+        dead += died;
+        released += names;
+        if (died < atOnce) return { dead, released };
       }
     },
 
@@ -474,7 +479,7 @@ export async function openRedis(
       listOf(await run('queued', [agent, whole(after), most])).map(number),
 
     move: async (from, { agent, most }, nowMs) =>
-      text(await run('move', [from.agent, from.seq, agent, most, whole(nowMs)])) as
+      text(await run('move', [from.agent, from.seq, agent, most, whole(nowMs), from.hasLeft ? '1' : '0'])) as
         | 'queued'
         | 'full'
         | 'unknown',

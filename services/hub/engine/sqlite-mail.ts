@@ -252,6 +252,8 @@ export function openMail(
   const endSpreading = prepare('DELETE FROM spreading WHERE seq = ?');
   const spreadingNow = prepare<{ seq: number; mailboxes: string }>('SELECT * FROM spreading');
 
+  const registered = prepare("SELECT 1 FROM entry WHERE kind = 'agent' AND key = ?");
+  const isTaken = (agent: AgentName) => registered.get(agent) !== undefined;
   const leave = prepare('INSERT INTO departure VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at');
   const leftAt = prepare<{ at: number }>('SELECT at FROM departure WHERE agent = ?');
 
@@ -621,6 +623,24 @@ export function openMail(
 
   spreadLeft();
 
+  /** While nobody has the name. @returns how many messages were there. */
+  async function dropMailbox(agent: AgentName, reason: string, nowMs: number): Promise<number> {
+    let count = 0;
+    for (;;) {
+      // oxlint-disable-next-line no-await-in-loop -- in pieces, so that others are served between them
+      const rows = await change((wake) => {
+        if (isTaken(agent)) return 0;
+        wake(agent); // whoever waits there waits in vain
+        leave.run(agent, nowMs);
+        const some = allPending.all(agent, sweepRows);
+        for (const row of some) die(row, reason, nowMs);
+        return some.length;
+      });
+      count += rows;
+      if (rows < sweepRows) return count;
+    }
+  }
+
   const engine = {
     async append(messages, nowMs) {
       const all: Appended[] = [];
@@ -662,26 +682,11 @@ export function openMail(
         return { returned: rows.length - dead.length, dead };
       }),
 
-    async dropMailbox(agent, reason, nowMs) {
-      let count = 0;
-      for (;;) {
-        // oxlint-disable-next-line no-await-in-loop -- in pieces, so that others are served between them
-        const rows = await change((wake) => {
-          wake(agent); // whoever waits there waits in vain
-          leave.run(agent, nowMs);
-          const some = allPending.all(agent, sweepRows);
-          for (const row of some) die(row, reason, nowMs);
-          return some.length;
-        });
-        count += rows;
-        if (rows < sweepRows) return count;
-      }
-    },
-
     queued: async (agent, after, most) => read(() => queued.all(agent, after, most).map(({ seq }) => seq)),
 
     move: async (from, box, nowMs) =>
       change((wake) => {
+        if (from.hasLeft && isTaken(from.agent)) return 'unknown';
         wake(box.agent);
         return moveOne(from, box, nowMs);
       }),
@@ -784,6 +789,9 @@ export function openMail(
 
   return {
     engine,
+    dropMailbox,
+    inMailbox,
+    isTaken,
     /** Within a transaction of the caller's. */
     endEarlier(ms: number): void {
       dueEarlier.run(ms);
