@@ -419,7 +419,9 @@ export class Gateway implements AsyncDisposable {
     const errand = { method, target: targetOf(method, params), effect, model: modelIn(params) };
     const refused =
       this.#admission.refusalOf(account, asked.exchange.caller, route, errand) ??
-      (method === 'tools/call' && hasEndlessNumber(params['arguments']) ? endlessNumber(String(name)) : undefined) ??
+      (method === 'tools/call' && hasEndlessNumber(params['arguments'])
+        ? endlessNumber(String(name))
+        : undefined) ??
       // Whoever could be asked was asked before.
       (method === 'tools/call' && this.#confirming.isWanted(effect, asked.exchange)
         ? cannotAsk(String(name))

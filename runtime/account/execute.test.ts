@@ -60,7 +60,8 @@ describe('Arguments', () => {
 
       expect(failure).toMatchObject({
         code: 'invalid_input',
-        message: 'Invalid arguments for greet: body: has a number that is too large to be one, such as 1e999.',
+        message:
+          'Invalid arguments for greet: body: has a number that is too large to be one, such as 1e999.',
       });
     },
   );

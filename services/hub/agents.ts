@@ -33,7 +33,9 @@ const notYours = (name: AgentName) =>
   });
 
 const isTaken = (name: AgentName) =>
-  new ToolError('conflict', `Another token has registered the name ${name}.`, { hint: 'Choose another name.' });
+  new ToolError('conflict', `Another token has registered the name ${name}.`, {
+    hint: 'Choose another name.',
+  });
 
 /** @throws ToolError not_found, or forbidden when another token has registered it. */
 export function ownAgent(directory: Directory, name: AgentName, caller: string, nowMs: number): Agent {

@@ -91,7 +91,13 @@ export function openContexts({ engine, directory, now }: Mesh, agents: Agents) {
   return {
     /** @param version what it must have now: 0 for a new one. @throws ToolError conflict, forbidden, not_found, too_large. */
     async share(
-      { key, agent, access, readers, value }: Omit<ContextValue, 'tokens' | 'sinceMs'> & { readonly key: string },
+      {
+        key,
+        agent,
+        access,
+        readers,
+        value,
+      }: Omit<ContextValue, 'tokens' | 'sinceMs'> & { readonly key: string },
       options: { readonly ttlMs: number | undefined; readonly version: number | undefined },
       caller: string,
     ): Promise<SharedContext> {

@@ -107,7 +107,9 @@ test('a name that is registered at one hub while its agent still leaves at the o
 
   const leaving = first.call('old', 'unregister_agent', { name: 'leaver' });
   await left;
-  expect(await second.call('old', 'register_agent', { name: 'leaver', capabilities: ['work'] })).toMatchObject({
+  expect(
+    await second.call('old', 'register_agent', { name: 'leaver', capabilities: ['work'] }),
+  ).toMatchObject({
     new: true,
   });
   await second.call('old', 'reserve_names', { agent: 'leaver', names: ['file:x'] });
@@ -119,6 +121,10 @@ test('a name that is registered at one hub while its agent still leaves at the o
   expect((await second.call('old', 'receive_messages', { agent: 'leaver' }))['messages']).toMatchObject([
     { body: { data: 'new' } },
   ]);
-  expect((await second.call('old', 'list_reservations', { agent: 'leaver' }))['reservations']).toHaveLength(1);
-  expect((await second.call('old', 'list_subscriptions', { agent: 'leaver' }))['subscriptions']).toHaveLength(1);
+  expect((await second.call('old', 'list_reservations', { agent: 'leaver' }))['reservations']).toHaveLength(
+    1,
+  );
+  expect((await second.call('old', 'list_subscriptions', { agent: 'leaver' }))['subscriptions']).toHaveLength(
+    1,
+  );
 });

@@ -392,7 +392,10 @@ for (const [name, open] of Object.entries(engines)) {
 
         const [first, second] = await send(engine, message(), message());
         await receive(engine, 'worker', { most: 1 });
-        expect(await engine.vacate('worker', [], 'its agent has left', start)).toEqual({ dead: 2, released: 0 });
+        expect(await engine.vacate('worker', [], 'its agent has left', start)).toEqual({
+          dead: 2,
+          released: 0,
+        });
         expect(await engine.loads(['worker'])).toEqual([0]);
         for (const appended of [first, second])
           // oxlint-disable-next-line no-await-in-loop -- two
@@ -618,7 +621,10 @@ for (const [name, open] of Object.entries(engines)) {
         await engine.sweep(start + 2, mostAttempts);
 
         const listing = async (before: typeof newest, most: number) =>
-          (await engine.deadLetters({ agents, owner: 'x' }, before, most)).map(({ seq, agent }) => [seq, agent]);
+          (await engine.deadLetters({ agents, owner: 'x' }, before, most)).map(({ seq, agent }) => [
+            seq,
+            agent,
+          ]);
         expect(await listing(newest, 10)).toEqual([
           [2, last],
           [1, 'agent-3'],

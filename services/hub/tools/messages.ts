@@ -23,7 +23,7 @@ import {
   longestLeaseMs,
   longestTtlMs,
   longestWaitMs,
-  mostBodyBytes,
+  megabyte,
   mostMessagesPerCall,
 } from '../limits.ts';
 import { objectField } from '../objects.ts';
@@ -201,7 +201,7 @@ export const receiveMessages = defineTool({
     max_bytes: z
       .int()
       .min(1)
-      .max(mostBodyBytes)
+      .max(megabyte)
       .default(pageBytes)
       .describe('Of bodies together. One longer is told by its beginning: get_message.'),
     acknowledge: z
@@ -356,6 +356,7 @@ export const getMessage = defineTool({
     from: agentNameField.describe('Its sender.'),
     id: idField.describe('Its id.'),
     offset: z.int().min(0).default(0).describe('Where to begin, in characters: next of the page before.'),
+    max_bytes: z.int().min(1_000).max(megabyte).default(pageBytes).describe('Of a page.'),
   }),
   output: z.object({
     text: z.string().describe('JSON, or a page of it.'),
@@ -365,10 +366,10 @@ export const getMessage = defineTool({
   text: ({ text, next }) =>
     next === undefined ? text : `${text}\n[truncated: call again with offset ${next}]`,
 
-  async handler({ from, id, offset }, { history }: Hub, { caller }) {
+  async handler({ from, id, offset, max_bytes: mostBytes }, { history }: Hub, { caller }) {
     const { body } = await history.visible(from, id, caller);
     const text = await jsonOf(body);
-    const page = pageOf(text, Math.min(offset, text.length), pageBytes);
+    const page = pageOf(text, Math.min(offset, text.length), mostBytes);
     return {
       text: page.text,
       body_bytes: body.sizeBytes,
