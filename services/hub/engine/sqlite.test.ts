@@ -93,9 +93,7 @@ test('dead letters of others are not looked through, however many there are', as
   let found: readonly unknown[] | undefined;
   const listing = engine
     .deadLetters({ agents: ['a'], owner: 'x' }, { atMs: Infinity, seq: Infinity, agent: '' }, 10)
-    .then((dead) => {
-      found = dead;
-    });
+    .then((dead) => (found = dead));
   // What goes on in pieces ends in a later turn of the event loop.
   await new Promise(setImmediate);
 
