@@ -168,7 +168,10 @@ export function openMail(
     'SELECT * FROM delivery WHERE state = 0 AND expires <= ? ORDER BY expires LIMIT ?',
   );
   const headOf = prepare<HeadRow>('SELECT seq, envelope, owner FROM message WHERE seq = ?');
-  const allPending = prepare<DeliveryRow>('SELECT * FROM delivery WHERE agent = ? AND state < 2 LIMIT ?');
+  const allPending = prepare<DeliveryRow>(
+    `SELECT * FROM delivery WHERE agent = :agent AND state = 0
+     UNION ALL SELECT * FROM delivery WHERE due > 0 AND agent = :agent AND state = 1 LIMIT :most`,
+  );
   const revive = prepare(
     `UPDATE delivery SET state = 0, due = 0, base = attempts, at = ?, expires = ?, is_replay = ?, reason = NULL
      WHERE agent = ? AND seq = ?`,
@@ -227,8 +230,12 @@ export function openMail(
   const leasedCount = prepare<{ count: number }>(
     'SELECT count(*) AS count FROM delivery WHERE due > 0 AND agent = ? AND state = 1',
   );
+  const firstWaiting = urgencies
+    .map((urgent) => `SELECT min(seq) AS seq FROM delivery WHERE agent = :agent AND state = 0 AND urgency = ${urgent}`)
+    .join(' UNION ALL ');
   const oldestOf = prepare<{ time: number }>(
-    'SELECT m.time FROM delivery AS d JOIN message AS m USING (seq) WHERE d.agent = ? AND d.state < 2 ORDER BY d.seq LIMIT 1',
+    `SELECT time FROM message WHERE seq = (SELECT min(seq) FROM (${firstWaiting}
+       UNION ALL SELECT min(seq) FROM delivery WHERE due > 0 AND agent = :agent))`,
   );
   // One that is being put into mailboxes is in none of the further ones yet.
   const isSettled = `NOT EXISTS (SELECT 1 FROM delivery AS d WHERE d.seq = message.seq AND d.state < 2)
@@ -616,7 +623,7 @@ export function openMail(
 
   function backlogOf(agent: AgentName, all: number): Backlog {
     const leased = leasedCount.get(agent)?.count ?? 0;
-    return { agent, pending: all - leased, leased, oldestMs: oldestOf.get(agent)?.time };
+    return { agent, pending: all - leased, leased, oldestMs: oldestOf.get({ agent })?.time };
   }
 
   const read = async <Value>(work: () => Value) => onDisk(() => transactions.read(work));
@@ -632,7 +639,7 @@ export function openMail(
         if (isTaken(agent)) return 0;
         wake(agent); // whoever waits there waits in vain
         leave.run(agent, nowMs);
-        const some = allPending.all(agent, sweepRows);
+        const some = allPending.all({ agent, most: sweepRows });
         for (const row of some) die(row, reason, nowMs);
         return some.length;
       });
