@@ -119,6 +119,8 @@ export const sendMessage = defineTool({
     'Send a message to agents by name, to whoever has a capability, or to a topic. It is kept until each receiver has acknowledged it.',
   effect: 'write',
   hints: adding,
+  // With a place for each, a token would have but a few in each commit.
+  needsNoPlace: true,
   input: draftField,
   output: sentOut,
 
@@ -262,6 +264,7 @@ export const acknowledgeMessages = defineTool({
   description: 'Say that messages are dealt with: they do not come again.',
   effect: 'write',
   hints: completing,
+  needsNoPlace: true,
   input: z.object({
     agent: actingField,
     receipts: z.array(receiptField).min(1).max(mostMessagesPerCall).describe('Of messages.'),
@@ -284,6 +287,7 @@ export const rejectMessages = defineTool({
   description: 'Give messages back that you cannot deal with: they come again later, or become dead letters.',
   effect: 'write',
   hints: completing,
+  needsNoPlace: true,
   input: z.object({
     agent: actingField,
     messages: z.array(rejection).min(1).max(mostMessagesPerCall).describe('Which, and why.'),
@@ -322,6 +326,7 @@ export const extendLeases = defineTool({
   description: 'Keep messages longer that you still work on.',
   effect: 'write',
   hints: completing,
+  needsNoPlace: true,
   input: z.object({
     agent: actingField,
     receipts: z.array(receiptField).min(1).max(mostMessagesPerCall).describe('Of messages.'),
