@@ -476,11 +476,13 @@ export function openMail(
     const delivered: Delivered[] = [];
     let bytes = 0;
     for (const row of rows) {
-      bytes += sizeAt.get(row.seq)?.size ?? 0;
-      if (bytes > mostBytes && delivered.length > 0) break;
+      // Of a body that is not given out only its size is read.
+      if (delivered.length > 0 && bytes + (sizeAt.get(row.seq)?.size ?? 0) > mostBytes) break;
+      const stored = storedOf(messageAt.get(row.seq) as MessageRow);
+      bytes += stored.body.sizeBytes;
       setLeased.run(untilMs, nowMs, agent, row.seq);
       delivered.push({
-        stored: storedOf(messageAt.get(row.seq) as MessageRow),
+        stored,
         attempt: row.attempts + 1,
         untilMs,
         isReplay: row.is_replay === 1,
