@@ -1,8 +1,10 @@
 /** What an agent does with a task: its steps; what a person answered; a report of a project; steps that a model makes; or a question. */
 import { z } from 'zod';
 
+import type { Log } from '#runtime/account/log.ts';
+
 import { TaskFailure } from './failure.ts';
-import type { Value } from './gateway.ts';
+import { CallFailure, type Value } from './gateway.ts';
 import { planOf, type Model } from './model.ts';
 import { requireStep, type Deputy } from './permission.ts';
 import { openPlace } from './place.ts';
@@ -12,9 +14,13 @@ import { onRepository } from './repository.ts';
 import { checkSteps, handedOn, runSteps, stepsSchema, type Step } from './steps.ts';
 import type { Task } from './task.ts';
 
+/** Of a task, whoever hands it out. */
+export type Work = Omit<Task, 'lease' | 'updated_at'>;
+
 export interface Doer extends Deputy {
   readonly capabilities: readonly string[];
   readonly model: Model | undefined;
+  readonly log: Log;
 }
 
 export interface Doing {
@@ -25,8 +31,25 @@ export interface Doing {
 /** What comes of it: a result, or a question to a person. */
 export type Outcome = { readonly result: Value } | { readonly question: string };
 
+export type Settled = Outcome | { readonly failure: TaskFailure };
+
+/** @throws whatever aborted the signal. */
+export async function outcomeOf(task: Work, doer: Doer, doing: Doing): Promise<Settled> {
+  try {
+    return await doTask(task, doer, doing);
+  } catch (error) {
+    doing.signal.throwIfAborted();
+    if (error instanceof TaskFailure) return { failure: error };
+    if (error instanceof CallFailure)
+      return { failure: new TaskFailure(error.code, error.message, { retryable: error.isPassing }) };
+    // A bug of ours: its words are for the log.
+    doer.log.error('task_broke', { task: task.task_id, error });
+    return { failure: new TaskFailure('internal', 'The agent failed; its log has the reason.') };
+  }
+}
+
 /** @throws TaskFailure; CallFailure where the orchestrator refuses; whatever aborted the signal. */
-export async function doTask(task: Task, doer: Doer, doing: Doing): Promise<Outcome> {
+async function doTask(task: Work, doer: Doer, doing: Doing): Promise<Outcome> {
   if (task.work_bytes !== undefined)
     throw new TaskFailure(
       'too_large',
@@ -63,7 +86,7 @@ const howToAnswer =
 const howToMend =
   'Instead of complete_task, answer this with what you did when it is committed; or answer with steps as a JSON list, which begin on the branch as it is.';
 
-function questionOf({ title, goal }: Task, hasModel: boolean): string {
+function questionOf({ title, goal }: Work, hasModel: boolean): string {
   const why = hasModel
     ? 'neither steps nor a goal'
     : `${goal === undefined ? 'no steps' : 'a goal and no steps'}, and agents have no model to make steps of it (FLOTILLA_AGENT_MODEL_URL)`;
@@ -72,8 +95,8 @@ function questionOf({ title, goal }: Task, hasModel: boolean): string {
 
 /** A person did it, or says how it is done; what is written in their name is done in their name. */
 async function answered(
-  { answer, answered_by: by }: Task['answers'][number],
-  task: Task,
+  { answer, answered_by: by }: Work['answers'][number],
+  task: Work,
   doer: Doer,
   doing: Doing,
 ): Promise<Outcome> {
@@ -109,7 +132,7 @@ function stepsOf(given: unknown): Step[] {
 async function stepsDone(
   steps: readonly Step[],
   wantedBy: string,
-  task: Task,
+  task: Work,
   doer: Doer,
   { signal, progress }: Doing,
 ): Promise<Outcome> {
@@ -142,7 +165,7 @@ const neededSchema = z.object({ key: z.string().optional(), result: z.unknown().
 /** Results of the tasks that this one needs, by key and by id, where a step refers to one. */
 async function neededBy(
   steps: readonly Step[],
-  task: Task,
+  task: Work,
   { gateway }: Doer,
   signal: AbortSignal,
 ): Promise<Values> {

@@ -33,9 +33,12 @@ export const mostHandedOnBytes = 100_000;
 export const mostResultBytes = 800_000;
 /** Of a value that is not handed on. */
 export const beginningLength = 1_000;
-/** Of the orchestrator: all that a worker is told of a task. */
+/** All that is said of a task. */
 export const mostWorkBytes = 2 * 1024 * 1024;
 export const mostSteps = 200;
+
+/** A task that is done at once. */
+export const longestAtOnceMs = 60 * 60 * second;
 
 /** A model's answer, and the tools that it is told of. */
 export const modelTimeoutMs = 120 * second;

@@ -11,11 +11,15 @@ import { ConfigError } from '#runtime/errors.ts';
 import { settingsPrefix } from '#runtime/process/settings.ts';
 import { defineService } from '#runtime/service.ts';
 
+import { agentFace } from './agent-face.ts';
+import { openAtOnce } from './at-once.ts';
 import { openGateway } from './gateway.ts';
+import { mostWorkBytes } from './limits.ts';
 import { startMerging } from './merging.ts';
 import type { Model } from './model.ts';
 import { profiles } from './profiles.ts';
-import { startWork, type Work } from './worker.ts';
+import type { Agent } from './tools.ts';
+import { startWork, type Counts } from './worker.ts';
 
 export default function agentService(name: AgentName) {
   const mostTasks = `${settingsPrefix(name)}MOST_TASKS`;
@@ -32,7 +36,9 @@ export default function agentService(name: AgentName) {
         .min(1)
         .max(5)
         .default(3)
-        .describe('Tasks that the agent does at a time.'),
+        .describe(
+          'Tasks of projects that the agent does at a time; of those that it does at once, as many again.',
+        ),
       ...(merges && {
         [looks]: z.coerce
           .number('must be a number')
@@ -42,19 +48,17 @@ export default function agentService(name: AgentName) {
           .describe('How often it looks whether the branches of tasks are merged.'),
       }),
     }),
-    open({ settings, dataDir, host, log, now, metrics }): Work {
+    open({ settings, dataDir, host, log, now, metrics }): Agent {
       const { port = 0 } = entryOf('gateway') ?? {};
       const gateway = openGateway(port + host.FLOTILLA_PORT_OFFSET, async () =>
         ownToken(dataDir, { name, scope: asks }),
       );
+      const most = settings[mostTasks] ?? 3;
+      const counts: Counts = { completed: 0, failed: 0, asked: 0, lost: 0 };
       const deputy = { agent: name, gateway, tokens: () => readTokens(dirname(dataDir)), now, log };
-      const work = startWork({
-        ...deputy,
-        description,
-        capabilities,
-        mostTasks: settings[mostTasks] ?? 3,
-        model: modelOf(host),
-      });
+      const doer = { ...deputy, capabilities, model: modelOf(host) };
+      const work = startWork({ ...doer, description, mostTasks: most, counts });
+      const atOnce = openAtOnce(doer, most, counts);
       const merging =
         merges &&
         startMerging({
@@ -62,23 +66,36 @@ export default function agentService(name: AgentName) {
           everyMs: (settings[looks] ?? 10) * 1_000,
           notesFile: join(dataDir, 'merges.json'),
         });
-      measure(work, metrics);
-      return {
-        ...work,
+      const agent: Agent = {
+        name,
+        mostTasks: most,
+        startedAtMs: now(),
+        counts,
+        work,
+        atOnce,
         async [Symbol.asyncDispose]() {
           await Promise.all([work[Symbol.asyncDispose](), merging && merging[Symbol.asyncDispose]()]);
           gateway.close();
         },
       };
+      measure(agent, metrics);
+      return agent;
     },
     secretFiles: [ownTokenFile],
     // Without going to work.
     openCopy: () => ({ [Symbol.dispose]: () => {} }),
-    check({ trouble }) {
-      const reason = trouble();
+    grpc: agentFace,
+    maxBodyBytes: mostWorkBytes,
+    check({ work }) {
+      const reason = work.trouble();
       return { ready: reason === undefined, reasons: reason === undefined ? [] : [reason] };
     },
-    describe: ({ held, counts }) => ({ capabilities, tasks: held(), ...counts }),
+    describe: ({ work, atOnce, counts }) => ({
+      capabilities,
+      tasks: work.held(),
+      atOnce: atOnce.count(),
+      ...counts,
+    }),
   });
 }
 
@@ -96,8 +113,9 @@ function modelOf(host: HostSettings): Model | undefined {
   );
 }
 
-function measure({ held, counts }: Work, metrics: Metrics): void {
-  metrics.gauge('flotilla_agent_tasks', 'Tasks that the agent is at.', () => held().length);
+function measure({ work, atOnce, counts }: Agent, metrics: Metrics): void {
+  metrics.gauge('flotilla_agent_tasks', 'Tasks of projects that the agent is at.', () => work.held().length);
+  metrics.gauge('flotilla_agent_at_once', 'Tasks that it is at for who asked at once.', () => atOnce.count());
   metrics.counter('flotilla_agent_completed_total', 'Tasks that it completed.', () => counts.completed);
   metrics.counter('flotilla_agent_failed_total', 'Attempts that it failed.', () => counts.failed);
   metrics.counter('flotilla_agent_asked_total', 'Tasks that it asked a person about.', () => counts.asked);

@@ -5,10 +5,10 @@ import { z } from 'zod';
 
 import type { Log } from '#runtime/account/log.ts';
 
-import { doTask, type Doer, type Doing, type Outcome } from './doing.ts';
+import { outcomeOf, type Doer, type Settled } from './doing.ts';
 import { TaskFailure } from './failure.ts';
 import { CallFailure, type Gateway } from './gateway.ts';
-import { holdLease, LeaseLost, type Lease } from './lease.ts';
+import { holdLease, LeaseLost } from './lease.ts';
 import { claimWaitSeconds, giveBackMs, mostWorkBytes, refusedMs } from './limits.ts';
 import { wordsOf } from './steps.ts';
 import { taskSchema, type Task } from './task.ts';
@@ -21,7 +21,6 @@ export interface Counts {
 }
 
 export interface Work extends AsyncDisposable {
-  readonly counts: Readonly<Counts>;
   /** Ids of tasks. */
   readonly held: () => readonly string[];
   /** Why it claims nothing now; `undefined` while it does. */
@@ -31,7 +30,7 @@ export interface Work extends AsyncDisposable {
 export interface WorkerParts extends Doer {
   readonly description: string;
   readonly mostTasks: number;
-  readonly log: Log;
+  readonly counts: Counts;
 }
 
 const claimedSchema = z.object({ tasks: z.array(taskSchema) });
@@ -51,7 +50,6 @@ export function startWork(parts: WorkerParts): Work {
   const { agent, gateway, log } = parts;
   const stop = new AbortController();
   const held = new Map<string, Promise<void>>();
-  const counts: Counts = { completed: 0, failed: 0, asked: 0, lost: 0 };
   let trouble: string | undefined = 'it is not registered at the orchestrator yet';
 
   async function claimOn(): Promise<void> {
@@ -83,7 +81,7 @@ export function startWork(parts: WorkerParts): Work {
         stop.signal,
       );
       for (const task of claimedSchema.parse(answer).tasks) {
-        const work = take(task, parts, counts, stop.signal).finally(() => held.delete(task.task_id));
+        const work = take(task, parts, stop.signal).finally(() => held.delete(task.task_id));
         held.set(task.task_id, work);
       }
     }
@@ -107,7 +105,6 @@ export function startWork(parts: WorkerParts): Work {
   const living = live();
 
   return {
-    counts,
     held: () => [...held.keys()],
     trouble: () => trouble,
     async [Symbol.asyncDispose]() {
@@ -150,13 +147,13 @@ async function giveUpLeftOver(
   }
 }
 
-async function take(task: Task, parts: WorkerParts, counts: Counts, stopping: AbortSignal): Promise<void> {
-  const { gateway, log } = parts;
+async function take(task: Task, parts: WorkerParts, stopping: AbortSignal): Promise<void> {
+  const { gateway, log, counts } = parts;
   const { task_id: id } = task;
   using lease = holdLease(task, gateway, stopping);
   log.info('task_begun', { task: id, type: task.type });
   try {
-    const outcome = await tried(task, parts, lease);
+    const outcome = await outcomeOf(task, parts, lease);
     lease.keepNoMore();
     const settle = async (settled: Settled) => {
       const [tool, args, count] = settlementOf(settled);
@@ -173,24 +170,6 @@ async function take(task: Task, parts: WorkerParts, counts: Counts, stopping: Ab
       const reason = lease.signal.reason instanceof LeaseLost ? lease.signal.reason : error;
       log.warn('task_lost', { task: id, reason: (reason as Error).message });
     }
-  }
-}
-
-type Settled = Outcome | { readonly failure: TaskFailure };
-
-/** @throws whatever aborted the lease. */
-async function tried(task: Task, parts: WorkerParts, lease: Lease): Promise<Settled> {
-  const doing: Doing = { signal: lease.signal, progress: lease.progress };
-  try {
-    return await doTask(task, parts, doing);
-  } catch (error) {
-    lease.signal.throwIfAborted();
-    if (error instanceof TaskFailure) return { failure: error };
-    if (error instanceof CallFailure)
-      return { failure: new TaskFailure(error.code, error.message, { retryable: error.isPassing }) };
-    // A bug of ours: its words are for the log.
-    parts.log.error('task_broke', { task: task.task_id, error });
-    return { failure: new TaskFailure('internal', 'The agent failed; its log has the reason.') };
   }
 }
 

@@ -74,6 +74,7 @@ export class Gateway implements AsyncDisposable {
   readonly #eyes: Eyes | undefined;
   readonly #thoughts: Thoughts | undefined;
   #notify: Notify | undefined;
+  #account: Watched | undefined;
 
   constructor(
     upstreams: readonly UpstreamOptions[],
@@ -139,6 +140,7 @@ export class Gateway implements AsyncDisposable {
   relay(told: Account, notify: Notify): Relay {
     const account: Watched = { ...told, saw: (call) => this.#saw(call) };
     this.#notify = notify;
+    this.#account = account;
     const list = async (what: List, { exchange }: Asked) => {
       await this.standing.seen();
       const { caller, query } = exchange;
@@ -433,6 +435,12 @@ export class Gateway implements AsyncDisposable {
     }
     recordAnswer(account, asked.exchange, behind.name, errand, refused);
     return failedAnswer(method, refused);
+  }
+
+  /** Calls a tool of the gateway's own that no list has. */
+  async askOwn(name: string, args: Readonly<Record<string, unknown>>, asked: Asked) {
+    if (!this.#account) throw new TypeError('Nobody stands in front yet.');
+    return this.#own.answerForRest(this.#account, name, args, asked);
   }
 
   /** What is listened to behind the gateway. */

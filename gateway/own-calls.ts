@@ -14,7 +14,7 @@ import { failedResult, failureOf, type Watched } from './hand-on.ts';
 import { answered, type Answer } from './own-tool.ts';
 import { forbidden, type Refusal } from './refusals.ts';
 import type { Operation } from './rest/operation.ts';
-import { ownTools as restTools } from './rest/own-tools.ts';
+import { ownTools as restTools, type OwnParts } from './rest/own-tools.ts';
 import type { InputShape } from './rest/reading.ts';
 import type { SchemaRegistry } from './rest/schema-registry.ts';
 import {
@@ -99,9 +99,14 @@ export class OwnCalls {
     const refused = covers(standing.allowed(caller.scope), tool.effect)
       ? this.#parts.admission.refusalNow(account, caller)
       : forbidden(caller.name, reach, { target: name, method: 'tools/call' });
-    return this.#perform(account, tool, asked, refused, async (call) =>
-      answered(tool, args, { standing, schemas, caller }, call),
-    );
+    const parts: OwnParts = {
+      standing,
+      schemas,
+      caller,
+      call: async (name, given) =>
+        this.#parts.callAny(account, { name, arguments: given }, { ...asked, progress: () => {} }),
+    };
+    return this.#perform(account, tool, asked, refused, async (call) => answered(tool, args, parts, call));
   }
 
   async #find(account: Watched, args: unknown, asked: Asked): Promise<Result> {

@@ -13,6 +13,7 @@ import { Mounts, type MountsParts } from './foreign/mounts.ts';
 import { readAllPins } from './foreign/pins.ts';
 import { secretsName, upstreamsName } from './foreign/upstreams-file.ts';
 import { Gateway } from './gateway.ts';
+import { integrationFace } from './integration-face.ts';
 import { documentAnswer, pageAnswer } from './rest/document.ts';
 import { listenedOf } from './rest/events.ts';
 import { SchemaRegistry } from './rest/schema-registry.ts';
@@ -132,6 +133,7 @@ export function createGateway(
       },
     ],
     listened: listenedOf<Gateway>(async (wanted, gateway, listener) => gateway.listen(wanted, listener)),
+    grpc: integrationFace,
     relay: (gateway, account, notify) => gateway.relay(account, notify),
   });
 }

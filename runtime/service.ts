@@ -148,7 +148,7 @@ export interface Talk<Deps> {
   readonly call: (
     tool: AnyTool<Deps>,
     args: Readonly<Record<string, unknown>>,
-    signal?: AbortSignal,
+    more?: { readonly signal?: AbortSignal; readonly progress?: Call['progress'] },
   ) => Promise<Outcome>;
 }
 
@@ -156,13 +156,31 @@ export type Outcome =
   | { readonly value: Readonly<Record<string, unknown>> }
   | { readonly failure: Pick<Failure, 'code' | 'message' | 'hint'> };
 
-/** A service of gRPC on the process's port. All of its methods are named: a tool, what is listened to, or a conversation. */
+/** @throws ToolError for what keeps a conversation from going on; Error for a fault of ours. */
+export function valueOf(outcome: Outcome): Readonly<Record<string, unknown>> {
+  if ('value' in outcome) return outcome.value;
+  const { code, message, hint } = outcome.failure;
+  if (code === 'internal') throw new Error(message);
+  throw new ToolError(code, message, { ...(hint !== undefined && { hint }) });
+}
+
+/** A service of gRPC on the process's port. All of its methods are named: a tool, what is listened to, a conversation, or what is relayed. */
 export interface GrpcFace<Deps> {
   /** As the .proto files name it: `flotilla.v1.CoordinatorService`. */
   readonly service: string;
   /** What the compiler made of them: `proto/flotilla.json`. */
   readonly protos: URL;
-  readonly methods: Readonly<Record<string, AnyTool<Deps> | 'listened' | Conversation<Deps>>>;
+  readonly methods: Readonly<Record<string, AnyTool<Deps> | 'listened' | Conversation<Deps> | Relayed<Deps>>>;
+}
+
+/** A method of a process that stands in front of others, which accounts for it itself. */
+export interface Relayed<Deps> {
+  /** @returns the result of a tool, in the protocol's form. @throws RpcError */
+  readonly relayed: (
+    given: Readonly<Record<string, unknown>>,
+    deps: Deps,
+    asked: Asked,
+  ) => Promise<Readonly<Record<string, unknown>>>;
 }
 
 /** @throws ToolError invalid_input. */

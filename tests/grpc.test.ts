@@ -1,5 +1,6 @@
 /** gRPC on a process's port, as a stock client meets it: calls, streams, errors, tokens, and the end. */
 import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import { fileURLToPath } from 'node:url';
 
 import { loadSync } from '@grpc/proto-loader';
@@ -7,6 +8,7 @@ import { Metadata, status, type ServiceError } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
 import { createToken, revokeToken } from '#runtime/access/tokens.ts';
+import type { AnyService } from '#runtime/service.ts';
 
 import { grpcClient, type GrpcClient, type Message } from './support/grpc-client.ts';
 import { grpcService } from './support/grpc-service.ts';
@@ -473,6 +475,51 @@ describe('Reflection', () => {
     talk.end({ list_services: '' });
 
     expect((await endOf(talk.resume())).code).toBe(status.UNAUTHENTICATED);
+  });
+});
+
+describe('The first connection, with which it is loaded', () => {
+  const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+
+  async function connected(url: string): Promise<Socket> {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    await once(socket, 'connect');
+    socket.on('error', () => {});
+    return socket;
+  }
+
+  test('is the first to hear what is wrong with it, and nobody else does', async () => {
+    const { service } = grpcService();
+    const grpc = { ...service.grpc, protos: new URL('file:///nowhere/at/all.json') };
+    await using own = await serve({ ...service, grpc } as AnyService);
+    using mine = grpcClient(own, wire);
+
+    expect((await failureOf(mine.call('Echo'))).code).toBe(status.UNAVAILABLE);
+    expect((await fetch(`${own.url}/health`)).status).toBe(200);
+  });
+
+  test('may be gone before, and others are answered', async () => {
+    await using own = await serve(grpcService().service);
+    using mine = grpcClient(own, wire);
+    const gone = await connected(own.url);
+    gone.write(preface);
+    const calls = Array.from({ length: 20 }, async (_, at) => mine.call('Echo', { nonce: `${at}` }));
+    gone.resetAndDestroy();
+
+    expect((await Promise.all(calls)).map(({ nonce }) => nonce)).toEqual(calls.map((_, at) => `${at}`));
+  });
+
+  test('does not keep a process from its end', async () => {
+    await using own = await serve(grpcService().service);
+    const socket = await connected(own.url);
+    const closed = once(socket, 'close');
+    socket.write(preface);
+    socket.resume();
+
+    await own.stop();
+    await closed;
+
+    expect(socket.destroyed).toBe(true);
   });
 });
 

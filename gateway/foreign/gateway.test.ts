@@ -3,9 +3,12 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import type { DescField } from '@bufbuild/protobuf';
+import { status, type ServiceError } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
 import { createToken } from '#runtime/access/tokens.ts';
+import { readProtos, serviceIn } from '#runtime/wire/grpc/protos.ts';
 
 import memory from '../../services/memory/service.ts';
 import { serveBehind, type Fronted } from '../../tests/support/fronted.ts';
@@ -14,7 +17,11 @@ import { callTool, codeOf, rpc, send } from '../../tests/support/rpc.ts';
 import { conformanceService } from '../../tests/support/conformance-service.ts';
 import { ask } from '../../tests/support/conformance/asking-tools.ts';
 import { fixtureTool } from '../../tests/support/conformance/fixture.ts';
+import { grpcClient, type GrpcClient, type Message } from '../../tests/support/grpc-client.ts';
+import { differences } from '../../tests/support/proto-differences.ts';
 import { serve, type Served } from '../../tests/support/serve.ts';
+import { integrationFace } from '../integration-face.ts';
+import { callIntegration, listIntegrations } from '../rest/integrations.ts';
 
 const fixture = fileURLToPath(new URL('server.fixture.ts', import.meta.url));
 let fronted: Fronted;
@@ -124,6 +131,107 @@ describe.each(['modern', 'legacy'] as const)('In %s', (era) => {
       notFound[era],
     );
   });
+});
+
+test('over REST they are platforms, whose operations are asked for by their own names', async () => {
+  const ask = async (path: string, body?: object, token = gateway.token) => {
+    const response = await fetch(`${gateway.url}/api/v1/integrations${path}`, {
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      ...(body && { method: 'POST', body: JSON.stringify(body) }),
+    });
+    // oxlint-disable-next-line typescript/no-explicit-any -- read field by field
+    const { data, errors } = (await response.json()) as any;
+    return { http: response.status, data, error: errors[0] };
+  };
+  const reader = await createToken(gateway.dataRoot, {
+    name: 'integrating',
+    scope: ['*:read'],
+    expiresAt: null,
+  });
+  await vi.waitFor(async () => expect(await toolsIn({ token: reader })).toBeDefined());
+
+  const listed = await ask('');
+  const echoed = await ask('/prefixed', { operation: 'echo', parameters: { n: 3 } });
+  const ofService = await ask('/prefixed', { service: 'read', operation: 'graph' });
+
+  expect(listed.data).toMatchObject([
+    { platform: 'plain', status: 'healthy' },
+    { platform: 'prefixed', status: 'healthy' },
+  ]);
+  expect(listed.data[1].operations).toContainEqual({
+    operation: 'echo',
+    tool: 'prefixed_echo',
+    description: 'Is echo.',
+  });
+  expect(JSON.parse(echoed.data.content[0].text)).toMatchObject({ name: 'echo', arguments: { n: 3 } });
+  expect(JSON.parse(ofService.data.content[0].text)).toMatchObject({ name: 'read_graph' });
+  for (const [path, body, token, http, words] of [
+    ['/slack', { operation: 'send_message' }, undefined, 404, /no integration "slack".*/],
+    ['/memory', { operation: 'add_memory' }, undefined, 404, /no integration "memory"/],
+    ['/prefixed', { operation: 'nothing' }, undefined, 404, /prefixed has no operation "nothing"/],
+    ['/prefixed', { operation: 'write' }, reader, 404, /no operation "write" for this token/],
+    ['/prefixed', { operation: 'echo', parameters: { n: ['x'] } }, undefined, 422, /prefixed_echo/],
+    ['/prefixed', {}, undefined, 422, /operation/],
+  ] as const) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const refused = await ask(path, body, token);
+    expect({ path, http: refused.http }).toEqual({ path, http });
+    expect(refused.error.message).toMatch(words);
+  }
+  expect((await ask('/slack', { operation: 'x' })).error.hint).toContain('flotilla upstream add');
+});
+
+test('over gRPC they are the same, for a stock client', async () => {
+  const service = 'flotilla.v1.IntegrationService';
+  const reader = await createToken(gateway.dataRoot, {
+    name: 'integrating-by-grpc',
+    scope: ['*:read'],
+    expiresAt: null,
+  });
+  using client = grpcClient(gateway, service);
+  using other = grpcClient({ ...gateway, token: reader }, service);
+  using nobody = grpcClient({ url: gateway.url }, service);
+  const call = async (as: GrpcClient, message: Message) => as.call('CallIntegration', message);
+  const failed = async (as: GrpcClient, message: Message) =>
+    call(as, message).catch(({ code, details }: ServiceError) => ({ code, details }));
+
+  const { integrations } = await client.call('ListIntegrations', { active_only: true });
+  const { result } = await call(client, {
+    platform: 'prefixed',
+    operation: 'echo',
+    parameters: { fields: { n: { numberValue: 3 } } },
+  });
+
+  expect(integrations).toMatchObject([
+    { platform: 'plain', status: 'INTEGRATION_STATUS_HEALTHY' },
+    { platform: 'prefixed', status: 'INTEGRATION_STATUS_HEALTHY' },
+  ]);
+  expect(JSON.stringify(result)).toContain(String.raw`\"arguments\":{\"n\":3}`);
+  expect(await failed(client, { platform: 'slack', operation: 'send_message' })).toMatchObject({
+    code: status.NOT_FOUND,
+    details: expect.stringContaining('flotilla upstream add') as string,
+  });
+  expect(await failed(client, { platform: 'prefixed' })).toMatchObject({ code: status.INVALID_ARGUMENT });
+  expect(await failed(other, { platform: 'prefixed', operation: 'write' })).toMatchObject({
+    code: status.NOT_FOUND,
+  });
+  expect(await failed(nobody, { platform: 'prefixed', operation: 'echo' })).toMatchObject({
+    code: status.UNAUTHENTICATED,
+  });
+});
+
+test('the .proto file of platforms says what the tools say', () => {
+  const protos = readProtos(integrationFace.protos);
+  const { methods } = serviceIn(protos, integrationFace.service);
+  const tools = { ListIntegrations: listIntegrations, CallIntegration: callIntegration };
+  const found = methods.flatMap(({ name, input, output }) => {
+    const { input: takes, output: tells } = tools[name as keyof typeof tools];
+    const used = new Set<DescField>();
+    return [...differences(input, takes, name, true, used), ...differences(output, tells, name, true, used)];
+  });
+
+  expect(methods.map(({ name }) => name)).toEqual(Object.keys(integrationFace.methods));
+  expect(found).toEqual([]);
 });
 
 test('a token sees and calls what its scope allows, by what the server says of its tools', async () => {

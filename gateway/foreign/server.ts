@@ -117,6 +117,10 @@ export class ForeignServer implements AsyncDisposable {
   get surface(): Offering {
     return this.#offer.surface;
   }
+  /** How the server itself calls each tool that is offered, by its outward name. */
+  get toolNames(): ReadonlyMap<string, string> {
+    return new Map([...this.#offer.tools].map(([outward, { name }]) => [outward, name]));
+  }
   /** As the gateway's lists and routes take it. */
   get behind(): ForeignBehind {
     const { status, reason = 'it is being started' } = this.#state;

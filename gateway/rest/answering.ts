@@ -175,7 +175,6 @@ const titles: Readonly<Record<number, string>> = {
   415: 'Unknown form of the body',
   422: 'Does not fit',
   429: 'Too many calls',
-  501: 'Not here',
   503: 'Not available now',
   504: 'Took too long',
 };

@@ -50,7 +50,6 @@ const failureTexts = {
   422: 'What was sent does not fit.',
   429: 'The token has made the calls that its rate allows.',
   500: 'A fault of the fleet; the reference finds it in the log.',
-  501: 'This is not in the fleet.',
   503: 'It cannot be done now: try again.',
   504: 'It took too long, and was stopped.',
 } as const;
@@ -107,14 +106,13 @@ const parameters = {
 
 /** Failures that an operation can have, by what it is. */
 function failuresOf(operation: Operation): readonly FailureStatus[] {
-  const { isVersioned, takesKey, unavailable, method } = operation;
+  const { isVersioned, takesKey, method } = operation;
   const writes = method !== 'GET';
   return [
     ...([400, 401, 403, 404, 406] as const),
     ...(writes || takesKey ? ([409] as const) : []),
     ...(writes && isVersioned ? ([412] as const) : []),
     ...([413, 415, 422, 429, 500] as const),
-    ...(unavailable === undefined ? [] : [unavailable]),
     ...([503, 504] as const),
   ];
 }

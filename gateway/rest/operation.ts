@@ -9,7 +9,7 @@ export const tags = {
   events: 'What happens, as it happens.',
   tools: 'Every tool of the fleet that the token may call.',
   schemas: 'Forms of values, registered by clients, and values brought into form.',
-  integrations: 'Platforms outside.',
+  integrations: 'Platforms outside, through the servers of others that are mounted.',
   system: 'The fleet itself.',
 } as const;
 
@@ -55,8 +55,6 @@ export interface Operation {
   readonly isPartial?: (data: Value) => boolean;
   /** `data` is a judgement of the value in it: `valid`, `value`, `errors`, `warnings`. */
   readonly isJudged?: true;
-  /** The status where it is always unavailable. */
-  readonly unavailable?: 501;
   /** A body that fits, for readers. */
   readonly example?: Value;
 }

@@ -16,6 +16,9 @@ import { inTurns } from '#runtime/turns.ts';
 import { listOf } from '../lists.ts';
 import type { Standing } from '../standing.ts';
 import { choosable, effectOf, type Behind, type Listed } from '../surface.ts';
+import { callIntegration, listIntegrations } from './integrations.ts';
+import type { ToolResult } from './answering.ts';
+import type { Value } from './operation.ts';
 import type { SchemaRegistry } from './schema-registry.ts';
 
 /** What they work with, for one caller. */
@@ -23,6 +26,8 @@ export interface OwnParts {
   readonly standing: Standing;
   readonly schemas: SchemaRegistry;
   readonly caller: Caller;
+  /** Calls a tool in the caller's name, by the rules for all calls, with an account of its own. */
+  readonly call: (tool: string, args: Value) => Promise<ToolResult>;
 }
 
 const nameField = z.string().min(1).max(200).describe('The name of the tool.');
@@ -155,7 +160,7 @@ const getSystemStatus = defineTool({
       status: isWhole ? ('operational' as const) : ('degraded' as const),
       version,
       api_version: 'v1',
-      interfaces: ['mcp', 'rest', 'sse', 'websocket'],
+      interfaces: ['mcp', 'rest', 'sse', 'websocket', 'grpc'],
       services,
       servers_of_others: standing.all.length - standing.upstreams.length,
     };
@@ -271,32 +276,6 @@ const normalizeValue = defineTool({
   },
 });
 
-const callIntegration = defineTool({
-  name: 'call_integration',
-  title: 'Call Integration',
-  description: 'Ask a platform outside.',
-  effect: 'read',
-  hints: reading,
-  input: z.object({
-    platform: z
-      .string()
-      .regex(/^[a-z][a-z0-9-]{0,49}$/, 'must be a word in lower case')
-      .describe('Such as slack or aws.'),
-    service: z.string().max(200).optional().describe('A service of the platform, such as ec2.'),
-    operation: z.string().min(1).max(200).describe('What is asked for, such as send_message.'),
-    parameters: z.record(z.string(), z.unknown()).default({}).describe('What it takes.'),
-  }),
-  output: z.object({}),
-  handler({ platform }, { standing }: OwnParts) {
-    const mounted = standing.all.find((one) => 'server' in one && one.name === platform);
-    throw new ToolError('unavailable', `This fleet has no connector for ${platform}.`, {
-      hint: mounted
-        ? `A server of this name is mounted: GET /api/v1/tools?service=${platform} lists its tools, and POST /api/v1/tools/{name} calls one.`
-        : `Mount a server that speaks to it: flotilla upstream add ${platform} …; then POST /api/v1/tools/{name} calls its tools.`,
-    });
-  },
-});
-
 export const ownTools: ReadonlyMap<string, AnyTool<OwnParts>> = new Map(
   [
     listTools,
@@ -307,6 +286,7 @@ export const ownTools: ReadonlyMap<string, AnyTool<OwnParts>> = new Map(
     registerSchema,
     removeSchema,
     normalizeValue,
+    listIntegrations,
     callIntegration,
   ].map((tool): [string, AnyTool<OwnParts>] => [tool.name, tool as AnyTool<OwnParts>]),
 );

@@ -302,7 +302,7 @@ describe('HTTP', () => {
       'POST',
       '/api/v1/integrations/slack',
       { body: { operation: 'send_message', parameters: { channel: '#a' } } },
-      501,
+      404,
     ],
   ])('%s %s with %o is answered by %i', async (method, path, asking, expected) => {
     const { http, body, headers } = await rest.ask(method, path, asking);
@@ -358,6 +358,13 @@ describe('HTTP', () => {
     expect(await waiting).toBe('gone');
     await vi.waitFor(async () => expect(await isWaiting()).toBe(false));
   });
+});
+
+test('an error of one task speaks of it as the request does', async () => {
+  const { http, body } = await rest.ask('POST', '/api/v1/tasks', { body: { title: 'x', deadline: 'soon' } });
+
+  expect(http).toBe(422);
+  expect(body.errors[0]?.message).toMatch(/: deadline: must be/);
 });
 
 describe('A level', () => {

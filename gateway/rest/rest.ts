@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { performance } from 'node:perf_hooks';
 
 import type { Account } from '#runtime/account/calls.ts';
-import type { Metadata } from '#runtime/envelope/envelope.ts';
+import type { Metadata, Said } from '#runtime/envelope/envelope.ts';
 import { originHeaders } from '#runtime/wire/foreign.ts';
 import { RpcError, type Asked, type Face, type Turned } from '#runtime/service.ts';
 import { inTurns } from '#runtime/turns.ts';
@@ -118,9 +118,8 @@ async function answer(
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const why =
-      neverThere(operation, error) ??
       (await changedMeanwhile(fleet, matching, matched, url, read, error, asked)) ??
-      error;
+      unwrapped(operation, error);
     return failureAnswer(why, headers.accept, { metadata: told(), warnings: read.warnings });
   }
 }
@@ -159,15 +158,12 @@ function missing({ service }: Operation, tool: string): Refusal {
   });
 }
 
-/** What is unavailable for good. */
-function neverThere(
-  { unavailable: http }: Operation,
-  { http: told, errors, status }: Refusal,
-): Refusal | undefined {
-  const [first] = errors;
-  return http !== undefined && told === 503 && first
-    ? new Refusal(http, [{ ...first, code: 'not_implemented' }], {}, status)
-    : undefined;
+/** The tool speaks of a list, and the client of the one thing in it. */
+function unwrapped({ wraps }: Operation, why: Refusal): Refusal {
+  const [{ message, ...first }, ...more] = why.errors as [Said, ...Said[]];
+  if (wraps === undefined || !message.includes(`${wraps}.0.`)) return why;
+  const said = { ...first, message: message.replaceAll(`${wraps}.0.`, '') };
+  return new Refusal(why.http, [said, ...more], why.headers, why.status);
 }
 
 /** A conflict of who changes a version that is another now (RFC 9110, 13.1.1); `undefined` for any other. */

@@ -13,7 +13,6 @@ import { z } from 'zod';
 
 import { catalogue, type CatalogueEntry, type Only } from '#config/catalogue.ts';
 
-import { lockFolder } from '../database.ts';
 import { ConfigError, UsageError } from '../errors.ts';
 import { removeHalfWritten, writeFileAtomic } from '../files.ts';
 import { confirms, type Confirm } from './confirm.ts';
@@ -195,6 +194,8 @@ async function changeTokens(
   dataRoot: string,
   change: (tokens: readonly TokenRecord[]) => readonly TokenRecord[],
 ): Promise<void> {
+  // Whoever only reads the list, as most commands do, loads no database.
+  const { lockFolder } = await import('../database.ts');
   for (let attempt = 0; attempt < 100; attempt++) {
     using lock = lockFolder(join(dataRoot, 'tokens.lock'));
     if (lock) {

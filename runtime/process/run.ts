@@ -15,10 +15,9 @@ import { gate, type Admitted, type GateOptions } from '../wire/gate.ts';
 import { removeHalfWritten } from '../files.ts';
 import { hotPath } from '../wire/hot-path.ts';
 import { createApp, Streams } from '../wire/http.ts';
-import type { Grpc } from '../wire/grpc/server.ts';
+import { grpcWhenSpoken } from '../wire/grpc/when-spoken.ts';
 import { Listeners } from '../wire/listening.ts';
 import { Loads } from '../wire/loads.ts';
-import type { Http2 } from '../wire/http2.ts';
 import type { Sockets } from '../wire/sockets.ts';
 import { Sessions } from '../wire/sessions.ts';
 import { Tasks } from '../wire/tasks.ts';
@@ -42,7 +41,6 @@ import {
   toolsByName,
   toolsOf,
   type AnyService,
-  type GrpcFace,
   type Readiness,
   type Relay,
 } from '../service.ts';
@@ -296,36 +294,34 @@ export async function startService(
     face: faceOf(relay, listeners),
     other: (request, response) => void app(request, response),
   });
-  /** Loaded only where a service speaks it. */
-  async function grpcOf(face: GrpcFace<unknown>): Promise<{ readonly grpc: Grpc; readonly http2: Http2 }> {
-    const [{ openGrpc }, { openHttp2 }] = await Promise.all([
-      import('../wire/grpc/server.ts'),
-      import('../wire/http2.ts'),
-    ]);
-    const grpc = openGrpc({
-      face,
-      account,
-      deps,
-      foreign,
-      authenticate,
-      isCurrent,
-      connections,
-      loads,
-      streams,
-      listeners,
-      signs,
-      maxBodyBytes: maxBodyBytesOf(service),
-      requestMs: limits.requestMs,
-      idleMs: limits.idleMs,
-      resourceUpdated: (uri) => mcp?.resourceUpdated(uri),
-    });
-    return { grpc, http2: openHttp2({ idleMs: limits.idleMs, metrics, handle: grpc.handle }) };
-  }
   const sockets = listeners && (await socketsOf(listeners));
-  const spoken = service.grpc && (await grpcOf(service.grpc));
+  const spoken =
+    service.grpc &&
+    grpcWhenSpoken({
+      log,
+      metrics,
+      idleMs: limits.idleMs,
+      grpc: {
+        face: service.grpc,
+        account,
+        deps,
+        foreign,
+        authenticate,
+        isCurrent,
+        connections,
+        loads,
+        streams,
+        listeners,
+        signs,
+        maxBodyBytes: maxBodyBytesOf(service),
+        requestMs: limits.requestMs,
+        idleMs: limits.idleMs,
+        resourceUpdated: (uri) => mcp?.resourceUpdated(uri),
+      },
+    });
   const server = await listen(listener, { port, fd: httpFd }, service.name, limits, connections, {
     upgrade: sockets && ((...upgraded) => sockets.upgrade(...upgraded)),
-    http2: spoken?.http2,
+    http2: spoken,
   });
   stack.defer(async () => {
     stopping = true;
@@ -333,7 +329,7 @@ export async function startService(
       service.stopping?.(deps);
       listeners?.end();
       sockets?.[Symbol.dispose]();
-      spoken?.grpc.end();
+      spoken?.end();
       await mcp?.endSubscriptions();
     });
     await mcp?.close();

@@ -302,6 +302,21 @@ describe.each(Object.keys(engines))('Projects on %s', (engine) => {
       ).rejects.toMatchObject({ code: 'conflict' });
     });
 
+    test('one that names nothing changes nothing, and is no new version', async () => {
+      await using trial = await openTrial({ engine });
+      const { project } = await trial.call('planner', 'create_project', {
+        name: 'p',
+        tasks: [{ title: 'a' }],
+      });
+      const { tasks } = await trial.call('planner', 'list_tasks', { project_id: project.project_id });
+
+      const same = await trial.call('planner', 'update_project', { project_id: project.project_id });
+      const sameTask = await trial.call('planner', 'update_task', { task_id: tasks[0].task_id });
+
+      expect(same['project'].version).toBe(project.version);
+      expect(sameTask['task'].version).toBe(tasks[0].version);
+    });
+
     test('needs come and go, and what needs nothing more begins', async () => {
       await using trial = await openTrial({ engine });
       const { a = '', b = '' } = await trial.make({ key: 'a', title: 'a' }, { key: 'b', title: 'b' });

@@ -1,7 +1,7 @@
 /** A worker on one stream of gRPC: what it says are calls of tools, and the tasks that it is given are claimed for it as it reads. */
 import type { ErrorCode } from '#runtime/errors.ts';
 import { ToolError } from '#runtime/errors.ts';
-import type { Conversation, Outcome, Talk } from '#runtime/service.ts';
+import { valueOf, type Conversation, type Outcome, type Talk } from '#runtime/service.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
 import { longestWaitMs } from './limits.ts';
@@ -59,7 +59,9 @@ async function* working(
 ): AsyncGenerator<object> {
   const end = new AbortController();
   const hear = async () => ({ said: await messages.next() });
-  const claim = async () => ({ claimed: await call(claimTasks, { worker, ...claimWish }, end.signal) });
+  const claim = async () => ({
+    claimed: await call(claimTasks, { worker, ...claimWish }, { signal: end.signal }),
+  });
   let hearing = hear();
   let claiming = claim();
   let undelivered = true;
@@ -109,11 +111,3 @@ async function settled(said: Said, call: Talk<Orchestrator>['call']): Promise<ob
 }
 
 const saysNothing = 'Only the first message registers; later ones say how a task goes.';
-
-/** @throws ToolError for what keeps the stream from going on. */
-function valueOf(outcome: Outcome): Readonly<Record<string, unknown>> {
-  if ('value' in outcome) return outcome.value;
-  const { code, message, hint } = outcome.failure;
-  if (code === 'internal') throw new Error(message);
-  throw new ToolError(code, message, { ...(hint !== undefined && { hint }) });
-}

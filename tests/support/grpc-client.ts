@@ -18,7 +18,9 @@ const folder = (path: string) => fileURLToPath(new URL(path, import.meta.url));
 
 const files = {
   'flotilla.test.v1.WireService': 'flotilla/test/v1/wire.proto',
+  'flotilla.v1.AgentService': 'flotilla/v1/agent.proto',
   'flotilla.v1.CoordinatorService': 'flotilla/v1/coordinator.proto',
+  'flotilla.v1.IntegrationService': 'flotilla/v1/integration.proto',
   'grpc.health.v1.Health': 'grpc/health/v1/health.proto',
   'grpc.reflection.v1.ServerReflection': 'grpc/reflection/v1/reflection.proto',
 } as const;

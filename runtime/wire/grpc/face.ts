@@ -10,8 +10,8 @@ import {
   type Wire,
 } from '../../account/calls.ts';
 import { covers } from '../../access/scope.ts';
-import { ToolError } from '../../errors.ts';
-import type { Conversation, Outcome, Talk } from '../../service.ts';
+import { cancelled, ToolError } from '../../errors.ts';
+import type { Conversation, Outcome, Relayed, Talk } from '../../service.ts';
 import { ProtocolResult, type AnyTool } from '../../tool.ts';
 import type { Streams } from '../http.ts';
 import type { Listeners } from '../listening.ts';
@@ -24,6 +24,7 @@ export type Words = Readonly<Record<string, unknown>>;
 /** Whoever waits for a call. */
 export interface Client extends Pick<Wire, 'whenGone' | 'timeoutMs'> {
   readonly isGone: () => boolean;
+  readonly progress?: Wire['progress'];
 }
 
 /** Of a call that has passed the gate, whose answer is a stream. */
@@ -147,8 +148,7 @@ export function faceOf(options: FaceOptions) {
         holding(method, held, (signal) => {
           const talk: Talk<unknown> = {
             signal,
-            call: async (tool, args, own) =>
-              callIn(held.exchange, own ? AbortSignal.any([signal, own]) : signal, tool, args),
+            call: async (tool, args, more) => callIn(held.exchange, signal, tool, args, more),
           };
           return converse(until(signal, heard), deps, talk);
         }),
@@ -158,10 +158,15 @@ export function faceOf(options: FaceOptions) {
   /** Each call has an account of its own. */
   async function callIn(
     { caller, trace, requestBytes }: Exchange,
-    signal: AbortSignal,
+    talking: AbortSignal,
     tool: AnyTool<unknown>,
     args: Words,
+    { signal, progress }: Parameters<Talk<unknown>['call']>[2] = {},
   ): Promise<Outcome> {
+    const client = {
+      ...clientUntil(signal ? AbortSignal.any([talking, signal]) : talking),
+      ...(progress && { progress }),
+    };
     const exchange: Exchange = {
       caller,
       session: undefined,
@@ -171,15 +176,46 @@ export function faceOf(options: FaceOptions) {
       trace,
       outcome: undefined,
     };
-    return performTool<unknown, Outcome>(account, exchange, wireOf(clientUntil(signal)), tool, args, deps, {
+    return performTool<unknown, Outcome>(account, exchange, wireOf(client), tool, args, deps, {
       answer: (reply) => ({ value: valueOf(tool, reply) }),
       fail: ({ code, message, hint }: Failure) => ({ failure: { code, message, hint } }),
       sizeBytes: (outcome) => Buffer.byteLength(JSON.stringify(outcome)),
     });
   }
 
+  /** Hands a call on. */
+  function relayed({ output }: DescMethod, { relayed: ask }: Relayed<unknown>): One {
+    return {
+      async one(given, exchange, client) {
+        const gone = new AbortController();
+        const { timeoutMs } = client;
+        const ends = timeoutMs === undefined ? [] : [AbortSignal.timeout(timeoutMs)];
+        const forget = client.whenGone(() => gone.abort(cancelled()));
+        try {
+          const signal = AbortSignal.any([gone.signal, ...ends]);
+          const {
+            isError,
+            structuredContent,
+            _meta: meta,
+          } = await ask(given, deps, {
+            exchange,
+            isModern: true,
+            signal,
+            progress: tellsNobody,
+          });
+          return isError === true
+            ? statuses.statusOf(failureIn(meta))
+            : encoded(output, structuredContent as object);
+        } finally {
+          forget();
+        }
+      },
+    };
+  }
+
   return {
     unary,
+    relayed,
     listened: listeners && ((method: DescMethod) => listened(method, listeners)),
     conversation,
   };
@@ -190,12 +226,14 @@ class GrpcWire implements Wire {
   readonly mayStream = false;
   readonly protocol = undefined;
   readonly timeoutMs: number | undefined;
+  readonly progress: Wire['progress'];
   readonly resourceUpdated: Wire['resourceUpdated'];
   readonly #client: Client;
 
   constructor(client: Client, resourceUpdated: Wire['resourceUpdated']) {
     this.#client = client;
     this.timeoutMs = client.timeoutMs;
+    this.progress = client.progress ?? tellsNobody;
     this.resourceUpdated = resourceUpdated;
   }
 
@@ -206,9 +244,13 @@ class GrpcWire implements Wire {
   whenGone(act: () => void): () => void {
     return this.#client.whenGone(act);
   }
-
-  progress(): void {}
 }
+
+const tellsNobody = () => {};
+
+/** Of a result, as `metaOf` writes it. */
+const failureIn = (meta: unknown) =>
+  (meta as { readonly 'dev.flotilla/error': Failure })['dev.flotilla/error'];
 
 const clientUntil = (gone: AbortSignal): Client => ({
   isGone: () => gone.aborted,

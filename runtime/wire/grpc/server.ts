@@ -81,7 +81,11 @@ export function openGrpc(options: GrpcOptions): Grpc {
   const protos = readProtos(face.protos);
   const standard = readStandard();
   const told = statuses(account.service, standard);
-  const { unary, listened, conversation } = faceOf({ ...options, statuses: told, stopping: stopping.signal });
+  const { unary, listened, conversation, relayed } = faceOf({
+    ...options,
+    statuses: told,
+    stopping: stopping.signal,
+  });
 
   const service = serviceIn(protos, face.service);
   const health = serviceIn(standard, 'grpc.health.v1.Health');
@@ -112,8 +116,10 @@ export function openGrpc(options: GrpcOptions): Grpc {
   function behind(desc: DescMethod): Method {
     const what = face.methods[desc.name];
     if (what === 'listened' && listened) return listened(desc);
-    if (what !== undefined && what !== 'listened')
-      return 'converse' in what ? conversation(desc, what) : unary(desc, what);
+    if (what !== undefined && what !== 'listened') {
+      if ('converse' in what) return conversation(desc, what);
+      return 'relayed' in what ? relayed(desc, what) : unary(desc, what);
+    }
     throw new TypeError(`${account.service} says nothing of ${face.service}/${desc.name}.`);
   }
 

@@ -83,6 +83,8 @@ export function* editTask(
   version: number | undefined,
 ): Ledger<TaskRow> {
   const task = yield* ownTask(id, editor, version);
+  const fields = Object.keys(edit).filter((key) => isGiven(edit, key));
+  if (fields.length === 0) return task;
   if (isEnded(task.status))
     throw new ToolError('conflict', `The task ${id} is ${task.status}.`, {
       hint: 'retry_task opens one again that failed or was cancelled.',
@@ -111,9 +113,7 @@ export function* editTask(
     changed.bytes = task.bytes + more;
   }
   if (edit.addNeeds.length + edit.dropNeeds.length > 0) Object.assign(changed, yield* editNeeds(task, edit));
-  return yield* saveTask(change, task, changed, 'task_changed', {
-    fields: Object.keys(edit).filter((key) => isGiven(edit, key)),
-  });
+  return yield* saveTask(change, task, changed, 'task_changed', { fields });
 }
 
 function isGiven(edit: TaskEdit, key: string): boolean {
@@ -371,6 +371,7 @@ export function* editProject(
 ): Ledger<ProjectRow> {
   yield* keepProject(parseId(id).seq);
   const project = yield* ownProject(id, editor, version);
+  if (Object.values(edit).every((value) => value === undefined)) return project;
   const brief = JSON.parse(project.brief) as ProjectSpec;
   const { name = project.name, priority, on_failure = project.on_failure } = edit;
   const changed = briefOf({
