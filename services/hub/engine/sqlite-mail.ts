@@ -231,7 +231,10 @@ export function openMail(
     'SELECT count(*) AS count FROM delivery WHERE due > 0 AND agent = ? AND state = 1',
   );
   const firstWaiting = urgencies
-    .map((urgent) => `SELECT min(seq) AS seq FROM delivery WHERE agent = :agent AND state = 0 AND urgency = ${urgent}`)
+    .map(
+      (urgent) =>
+        `SELECT min(seq) AS seq FROM delivery WHERE agent = :agent AND state = 0 AND urgency = ${urgent}`,
+    )
     .join(' UNION ALL ');
   const oldestOf = prepare<{ time: number }>(
     `SELECT time FROM message WHERE seq = (SELECT min(seq) FROM (${firstWaiting}
