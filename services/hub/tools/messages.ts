@@ -205,12 +205,12 @@ export const receiveMessages = defineTool({
       .min(1)
       .max(megabyte)
       .default(pageBytes)
-      .describe('Of bodies together. One longer is told by its beginning: get_message.'),
+      .describe('Of bodies together; longer ones are cut: get_message.'),
     acknowledge: z
       .array(receiptField)
       .max(mostMessagesPerCall)
       .default([])
-      .describe('Receipts of earlier ones that are done.'),
+      .describe('Receipts of those that are done.'),
   }),
   output: z.object({
     messages: z.array(deliveredOut).describe(`With ${messageTold}, attempt, leased_until and replay.`),
@@ -261,7 +261,7 @@ async function acknowledged({ receiving }: Hub, agent: string, receipts: readonl
 export const acknowledgeMessages = defineTool({
   name: 'acknowledge_messages',
   title: 'Acknowledge Messages',
-  description: 'Say that messages are dealt with: they do not come again.',
+  description: 'Say that messages are dealt with: they come no more.',
   effect: 'write',
   hints: completing,
   needsNoPlace: true,
@@ -353,15 +353,15 @@ export const extendLeases = defineTool({
 export const getMessage = defineTool({
   name: 'get_message',
   title: 'Get Message',
-  description: 'Read the body of one message as JSON text, a page at a time: for long ones.',
+  description: 'Read the body of a message as JSON, in pages.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
     from: agentNameField.describe('Its sender.'),
     id: idField.describe('Its id.'),
-    offset: z.int().min(0).default(0).describe('Where to begin, in characters: next of the page before.'),
-    max_bytes: z.int().min(1_000).max(megabyte).default(pageBytes).describe('Of a page.'),
+    offset: z.int().min(0).default(0).describe('Where to begin: next of the page before.'),
+    max_bytes: z.int().min(1).max(megabyte).default(pageBytes).describe('Of a page.'),
   }),
   output: z.object({
     text: z.string().describe('JSON, or a page of it.'),
