@@ -1,5 +1,5 @@
 /** An agent's face of gRPC: `flotilla.v1.AgentService` of proto/. */
-import { ToolError, type ErrorCode } from '#runtime/errors.ts';
+import type { ErrorCode } from '#runtime/errors.ts';
 import { valueOf, type Conversation, type GrpcFace, type Outcome, type Talk } from '#runtime/service.ts';
 import type { Call } from '#runtime/tool.ts';
 
@@ -18,9 +18,7 @@ const progressTo =
 
 const execution: Conversation<Agent> = {
   async *converse(heard, _agent, { call }) {
-    const { value: order } = await heard[Symbol.asyncIterator]().next();
-    if (order === undefined)
-      throw new ToolError('invalid_input', 'The call has no task.', { hint: 'Send one message.' });
+    const { value: order = {} } = await heard[Symbol.asyncIterator]().next();
     const outbox = new Outbox();
     const work = async () => {
       outbox.tell(valueOf(await call(executeTask, order, { progress: progressTo(outbox, {}) })));
@@ -64,16 +62,26 @@ async function executeAll(heard: AsyncIterable<Said>, { call }: Talk<Agent>, out
     else if (order !== undefined) {
       const one = execute(about, order as Said);
       work.add(one);
-      void one.finally(() => work.delete(one));
+      // What breaks stays, and is thrown at the end.
+      one.then(
+        () => work.delete(one),
+        () => {},
+      );
     } else if (cancel === undefined) refuse('invalid_input', 'Say execute or cancel.');
     else if (stop) stop.abort();
     else refuse('not_found', 'No task with this id is at work.');
   }
 
-  for await (const said of heard) {
-    take(said);
-    // Who does not read is not listened to.
-    await outbox.told();
+  try {
+    for await (const said of heard) {
+      take(said);
+      // Who does not read is not listened to.
+      await outbox.told();
+    }
+  } catch (error) {
+    // It may take long until the client has read that the conversation is over.
+    for (const stop of stops.values()) stop.abort();
+    throw error;
   }
   await Promise.all(work);
 }

@@ -9,9 +9,9 @@ import { planOf, type Model } from './model.ts';
 import { requireStep, type Deputy } from './permission.ts';
 import { openPlace } from './place.ts';
 import { projectSchema, reportOf, workersSchema } from './planning.ts';
-import { referencesIn, type Values } from './references.ts';
+import type { Values } from './references.ts';
 import { onRepository } from './repository.ts';
-import { checkSteps, handedOn, runSteps, stepsSchema, type Step } from './steps.ts';
+import { checkSteps, referencesOf, runSteps, stepsSchema, type Step } from './steps.ts';
 import type { Task } from './task.ts';
 
 /** Of a task, whoever hands it out. */
@@ -26,6 +26,8 @@ export interface Doer extends Deputy {
 export interface Doing {
   readonly signal: AbortSignal;
   readonly progress: (percent: number, note: string) => void;
+  /** Of who waits for it. */
+  readonly traceparent?: string;
 }
 
 /** What comes of it: a result, or a question to a person. */
@@ -134,12 +136,13 @@ async function stepsDone(
   wantedBy: string,
   task: Work,
   doer: Doer,
-  { signal, progress }: Doing,
+  { signal, progress, traceparent }: Doing,
 ): Promise<Outcome> {
   const { agent, gateway } = doer;
-  const needs = await neededBy(steps, task, doer, signal);
+  const references = referencesOf(steps);
+  const needs = await neededBy(references, task, doer, signal);
   const onIt = onRepository(task);
-  checkSteps(steps, { needs: Object.keys(needs), hasPlace: onIt !== undefined });
+  checkSteps(steps, references, { needs: Object.keys(needs), hasPlace: onIt !== undefined });
   const reading: boolean[] = [];
   for (const { tool } of steps)
     reading.push((await requireStep(tool, wantedBy, doer, signal)).effect === 'read');
@@ -155,24 +158,23 @@ async function stepsDone(
       ...(place && { place: place.about }),
     },
     progress,
+    traceparent,
   });
   const made = await place?.keep();
-  return { result: { by: agent, steps: steps.length, ...made, saved: handedOn(saved) } };
+  return { result: { by: agent, steps: steps.length, ...made, saved } };
 }
 
 const neededSchema = z.object({ key: z.string().optional(), result: z.unknown().optional() });
 
 /** Results of the tasks that this one needs, by key and by id, where a step refers to one. */
 async function neededBy(
-  steps: readonly Step[],
+  references: ReturnType<typeof referencesOf>,
   task: Work,
   { gateway }: Doer,
   signal: AbortSignal,
 ): Promise<Values> {
   const wanted = new Set(
-    steps.flatMap(({ arguments: given }) =>
-      referencesIn(given).flatMap(([name, key]) => (name === 'needs' && key !== undefined ? [key] : [])),
-    ),
+    references.flat().flatMap(([name, key]) => (name === 'needs' && key !== undefined ? [key] : [])),
   );
   const needs: Record<string, unknown> = {};
   if (wanted.size === 0) return needs;

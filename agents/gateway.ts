@@ -38,8 +38,8 @@ export interface ToolInfo {
 }
 
 export interface Gateway {
-  /** @throws CallFailure; whatever aborted the signal. */
-  call(tool: string, args: Value, signal: AbortSignal): Promise<Value>;
+  /** @param traceparent of what it is called for: records there name the same trace. @throws CallFailure; whatever aborted the signal. */
+  call(tool: string, args: Value, signal: AbortSignal, traceparent?: string): Promise<Value>;
   /** The same, again and again while the gateway or the service is away. Only for what may be said twice. */
   callPatiently(tool: string, args: Value, signal: AbortSignal): Promise<Value>;
   /** @throws CallFailure `not_found` where there is none, or not for this token. */
@@ -69,22 +69,24 @@ export function openGateway(port: number, secret: () => Promise<string>): Gatewa
   const connections = new Agent({ keepAlive: true, maxSockets: 32 });
   let known: string | undefined;
 
-  async function once(method: 'GET' | 'POST', path: string, body: string, signal: AbortSignal) {
+  async function once(wanted: Wanted) {
     known ??= await secret();
-    const answer = await ask({ connections, port, method, path, body, secret: known, signal });
+    const answer = await ask({ ...wanted, connections, port, secret: known });
     if (answer.status === 401) known = undefined;
     return answer;
   }
 
-  async function asked(method: 'GET' | 'POST', path: string, args: Value | undefined, signal: AbortSignal) {
-    const body = args === undefined ? '' : JSON.stringify(args);
-    let answer = await once(method, path, body, signal);
-    if (answer.status === 401) answer = await once(method, path, body, signal);
+  async function asked(wanted: Wanted) {
+    let answer = await once(wanted);
+    if (answer.status === 401) answer = await once(wanted);
     return dataOf(answer);
   }
 
-  async function call(tool: string, args: Value, signal: AbortSignal): Promise<Value> {
-    const { data } = await asked('POST', `/api/v1/tools/${encodeURIComponent(tool)}`, args, signal);
+  const read = async (path: string, signal: AbortSignal) => asked({ method: 'GET', path, body: '', signal });
+
+  async function call(tool: string, args: Value, signal: AbortSignal, traceparent?: string): Promise<Value> {
+    const path = `/api/v1/tools/${encodeURIComponent(tool)}`;
+    const { data } = await asked({ method: 'POST', path, body: JSON.stringify(args), signal, traceparent });
     return (typeof data === 'object' && data !== null ? data : { value: data }) as Value;
   }
 
@@ -101,19 +103,14 @@ export function openGateway(port: number, secret: () => Promise<string>): Gatewa
       }
     },
     async tool(name, signal) {
-      const { data } = await asked('GET', `/api/v1/tools/${encodeURIComponent(name)}`, undefined, signal);
+      const { data } = await read(`/api/v1/tools/${encodeURIComponent(name)}`, signal);
       return toolSchema.parse({ tool: data }).tool;
     },
     async tools(signal) {
       const found: z.output<typeof listSchema> = [];
       for (let cursor: string | undefined = ''; cursor !== undefined;) {
         const query: string = cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`;
-        const { data, metadata }: Envelope = await asked(
-          'GET',
-          `/api/v1/tools?limit=100${query}`,
-          undefined,
-          signal,
-        );
+        const { data, metadata }: Envelope = await read(`/api/v1/tools?limit=100${query}`, signal);
         found.push(...listSchema.parse(data));
         cursor = metadata?.pagination?.next_cursor;
       }
@@ -123,14 +120,18 @@ export function openGateway(port: number, secret: () => Promise<string>): Gatewa
   };
 }
 
-interface Asked {
-  readonly connections: Agent;
-  readonly port: number;
+interface Wanted {
   readonly method: 'GET' | 'POST';
   readonly path: string;
   readonly body: string;
-  readonly secret: string;
   readonly signal: AbortSignal;
+  readonly traceparent?: string | undefined;
+}
+
+interface Asked extends Wanted {
+  readonly connections: Agent;
+  readonly port: number;
+  readonly secret: string;
 }
 
 interface Answer {
@@ -139,7 +140,8 @@ interface Answer {
 }
 
 /** Without a time of its own: some tools run for minutes, and every one has its deadline at the service. */
-async function ask({ connections, port, method, path, body, secret, signal }: Asked): Promise<Answer> {
+async function ask(asked: Asked): Promise<Answer> {
+  const { connections, port, method, path, body, secret, signal, traceparent } = asked;
   signal.throwIfAborted();
   return new Promise((done, fail) => {
     const asking = request(
@@ -152,6 +154,7 @@ async function ask({ connections, port, method, path, body, secret, signal }: As
         signal,
         headers: {
           authorization: `Bearer ${secret}`,
+          ...(traceparent !== undefined && { traceparent }),
           ...(body !== '' && {
             'content-type': 'application/json',
             'content-length': Buffer.byteLength(body),

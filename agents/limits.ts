@@ -28,9 +28,17 @@ export const mostAnswerBytes = 2 * 1024 * 1024;
 export const mostSavedBytes = 16 * 1024 * 1024;
 /** What references put into the arguments of one call. */
 export const mostInsertedBytes = 3_000_000;
+/** Of all steps of a task: each is looked for and looked up on the loop. */
+export const mostReferences = 10_000;
+/** Of arguments of steps, as the orchestrator and the gateway take them. */
+export const deepestArguments = 64;
 /** Of JSON: longer values are not handed on with the result, which may have a megabyte. */
 export const mostHandedOnBytes = 100_000;
 export const mostResultBytes = 800_000;
+/** A number of one digit is eleven bytes over gRPC, whose clients take 4 MiB unless they are told otherwise. */
+export const mostResultValues = 100_000;
+/** Clients of gRPC take a hundred messages in each other: an object is three of them, and what is around the value six. */
+export const deepestHandedOn = 30;
 /** Of a value that is not handed on. */
 export const beginningLength = 1_000;
 /** All that is said of a task. */

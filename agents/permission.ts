@@ -38,8 +38,14 @@ export async function requireStep(
     throw forbidden(
       `${tool} may destroy something, and no step does. Let a person do it, or another worker.`,
     );
+  if (tool === makesSession)
+    throw forbidden(
+      `A session of Python that a step makes is the agent's, and so open to all whose steps it does; and no step closes it. Run code without one, and hand on values by references.`,
+    );
   return requireMay(tool, wantedBy, deputy, signal);
 }
+
+const makesSession = 'create_python_session';
 
 /** @throws TaskFailure that says what is missing, and who could give it. */
 export async function requireMay(

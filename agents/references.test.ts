@@ -20,6 +20,21 @@ describe('a reference', () => {
     expect(filled({ text }, values)).toEqual({ text: value });
   });
 
+  test('whose path is longer than any value is deep is none', () => {
+    const text = `{{file${'.a'.repeat(101)}}}`;
+
+    expect(referencesIn({ text })).toEqual([]);
+  });
+
+  test('is one of up to ten thousand in all steps of a task', () => {
+    const room = { left: 10_000 };
+    const text = '{{a.b}}\\{{a.b}}'.repeat(2_500);
+
+    expect(referencesIn({ text }, room)).toHaveLength(2_500);
+    expect(referencesIn({ text }, room)).toHaveLength(2_500);
+    expect(() => referencesIn({ text: '{{a.b}}' }, room)).toThrow(/more than 10000 references/);
+  });
+
   test.each(['{{ file.path }}', '{{File}}', '{{file.path|upper}}', '{file.path}', '{{}}', '{{file..path}}'])(
     '%s is none, and stays',
     (text) => {

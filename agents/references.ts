@@ -4,21 +4,31 @@
  * becomes text. What is put in is never looked at again, so text of results can neither refer to others nor name tools. Pure.
  */
 import { TaskFailure } from './failure.ts';
-import { mostInsertedBytes } from './limits.ts';
+import { mostInsertedBytes, mostReferences } from './limits.ts';
 
 export type Values = Readonly<Record<string, unknown>>;
 
-/** Without spaces: `{{ title }}` is somebody's template, and stays. A backslash before it leaves it as it is. */
-const reference = /(\\?)\{\{([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_-]+)*)\}\}/g;
-const nothingElse = /^\{\{([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_-]+)*)\}\}$/;
+/** Without spaces, and of paths that there can be: `{{ title }}` is somebody's template, and stays. A backslash before it leaves it as it is. */
+const reference = /(\\?)\{\{([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_-]+){0,100})\}\}/g;
+const nothingElse = /^\{\{([a-z][a-z0-9_]*(?:\.[A-Za-z0-9_-]+){0,100})\}\}$/;
 
-/** Which values the arguments refer to, as paths. */
-export function referencesIn(given: unknown): readonly (readonly string[])[] {
+/** Which values the arguments refer to, as paths. @throws TaskFailure where they are more than there is room for. */
+export function referencesIn(
+  given: unknown,
+  room: { left: number } = { left: mostReferences },
+): readonly (readonly string[])[] {
   const found: (readonly string[])[] = [];
   const look = (value: unknown): void => {
     if (typeof value === 'string') {
-      for (const [, escape, path = ''] of value.matchAll(reference))
+      for (const [, escape, path = ''] of value.matchAll(reference)) {
+        room.left -= 1;
+        if (room.left < 0)
+          throw new TaskFailure(
+            'too_large',
+            `The steps have more than ${mostReferences} references. Refer to a whole list, or run a program. Nothing was done.`,
+          );
         if (escape === '') found.push(path.split('.'));
+      }
     } else if (typeof value === 'object' && value !== null) Object.values(value).forEach(look);
   };
   look(given);
@@ -62,7 +72,7 @@ function found(path: string, values: Values): unknown {
     if (isShortened(value))
       throw new TaskFailure(
         'too_large',
-        `{{${path}}} was too long to be handed on (${value.bytes} bytes). Let the step that saves it write a file, and hand on its path.`,
+        `{{${path}}} was too long to be handed on (${value.bytes} bytes), or too deep. Let the step that saves it write a file, and hand on its path.`,
       );
     const isThere =
       typeof value === 'object' &&

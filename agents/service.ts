@@ -5,7 +5,7 @@ import { z } from 'zod';
 
 import { entryOf, type AgentName } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
-import { ownToken, ownTokenFile, readTokens } from '#runtime/access/tokens.ts';
+import { ownToken, ownTokenFile, TokenRegistry } from '#runtime/access/tokens.ts';
 import type { Metrics } from '#runtime/account/metrics.ts';
 import { ConfigError } from '#runtime/errors.ts';
 import { settingsPrefix } from '#runtime/process/settings.ts';
@@ -55,7 +55,10 @@ export default function agentService(name: AgentName) {
       );
       const most = settings[mostTasks] ?? 3;
       const counts: Counts = { completed: 0, failed: 0, asked: 0, lost: 0 };
-      const deputy = { agent: name, gateway, tokens: () => readTokens(dirname(dataDir)), now, log };
+      const tokens = new TokenRegistry(dirname(dataDir), {
+        unreadable: (error) => log.error('tokens_not_read', { error }),
+      });
+      const deputy = { agent: name, gateway, tokens: () => tokens.all(), now, log };
       const doer = { ...deputy, capabilities, model: modelOf(host) };
       const work = startWork({ ...doer, description, mostTasks: most, counts });
       const atOnce = openAtOnce(doer, most, counts);

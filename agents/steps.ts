@@ -3,14 +3,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { z } from 'zod';
 
+import { isDeeper } from '#runtime/depth.ts';
+import { storable } from '#runtime/fields.ts';
+
 import { TaskFailure } from './failure.ts';
 import { CallFailure, type Gateway, type Value } from './gateway.ts';
 import {
   beginningLength,
+  deepestArguments,
+  deepestHandedOn,
   firstDelayMs,
   longestDelayMs,
   mostHandedOnBytes,
+  mostReferences,
   mostResultBytes,
+  mostResultValues,
   mostSavedBytes,
   mostSteps,
 } from './limits.ts';
@@ -20,8 +27,11 @@ import { filled, referencesIn, type Shortened, type Values } from './references.
 export const stepsSchema = z
   .array(
     z.strictObject({
-      tool: z.string().min(1).max(200),
-      arguments: z.record(z.string(), z.unknown()).default({}),
+      tool: storable(z.string().min(1).max(200)),
+      arguments: z
+        .record(z.string(), z.unknown())
+        .refine((given) => !isDeeper(given, deepestArguments), `must have at most ${deepestArguments} levels`)
+        .default({}),
       save_as: z
         .string()
         .regex(/^[a-z][a-z0-9_]{0,39}$/, 'must be a word of a-z, 0-9 and _')
@@ -35,14 +45,21 @@ export type Step = z.output<typeof stepsSchema>[number];
 /** Names that references have for other things. */
 const reserved: readonly string[] = ['needs', 'task', 'place'];
 
+/** Of each step, the paths that it refers to. @throws TaskFailure */
+export function referencesOf(steps: readonly Step[]): readonly ReturnType<typeof referencesIn>[] {
+  const room = { left: mostReferences };
+  return steps.map((step) => referencesIn(step.arguments, room));
+}
+
 /** What is wrong with steps before any of them is done; needs and saved names included. @throws TaskFailure */
 export function checkSteps(
   steps: readonly Step[],
+  references: ReturnType<typeof referencesOf>,
   { needs, hasPlace }: { readonly needs: readonly string[]; readonly hasPlace: boolean },
 ): void {
   const saved = new Set<string>();
   for (const [place, step] of steps.entries()) {
-    for (const path of referencesIn(step.arguments)) {
+    for (const path of references[place] ?? []) {
       const [name = '', key = ''] = path;
       const isThere =
         name === 'needs'
@@ -79,11 +96,14 @@ export interface Running {
   /** Of each step, whether it only reads. */
   readonly reading: readonly boolean[];
   readonly progress: (percent: number, note: string) => void;
+  readonly traceparent?: string | undefined;
 }
 
-/** @returns what was saved. @throws TaskFailure for the first step that does not succeed. */
+/** @returns what was saved, as it is handed on. @throws TaskFailure for the first step that does not succeed. */
 export async function runSteps(steps: readonly Step[], running: Running): Promise<Values> {
   const saved: Record<string, unknown> = {};
+  const handOn = handingOn();
+  const result: Record<string, unknown> = {};
   let savedBytes = 0;
   for (const [place, step] of steps.entries()) {
     const where = `Step ${place + 1} of ${steps.length} (${step.tool})`;
@@ -93,15 +113,17 @@ export async function runSteps(steps: readonly Step[], running: Running): Promis
     const failure = failureIn(step.tool, value);
     if (failure !== undefined) throw new TaskFailure('step_failed', `${where}: ${failure}`);
     if (step.save_as === undefined) continue;
-    savedBytes += JSON.stringify(value).length;
+    const text = JSON.stringify(value);
+    savedBytes += text.length;
     if (savedBytes > mostSavedBytes)
       throw new TaskFailure(
         'too_large',
         `${where}: the steps save more than ${mostSavedBytes} bytes. Save less, or write files.`,
       );
     saved[step.save_as] = value;
+    result[step.save_as] = handOn(value, text);
   }
-  return saved;
+  return result;
 }
 
 /** Waits for a gateway that is away. @throws TaskFailure for what the tool did not do. */
@@ -110,11 +132,11 @@ export async function called(
   args: Value,
   where: string,
   isReading: boolean,
-  { gateway, signal }: Pick<Running, 'gateway' | 'signal'>,
+  { gateway, signal, traceparent }: Pick<Running, 'gateway' | 'signal' | 'traceparent'>,
 ): Promise<Value> {
   for (let delayMs = firstDelayMs; ; delayMs = Math.min(delayMs * 2, longestDelayMs)) {
     try {
-      return await gateway.call(tool, args, signal);
+      return await gateway.call(tool, args, signal, traceparent);
     } catch (error) {
       if (!(error instanceof CallFailure)) throw error;
       // What was not sent, or changes nothing, is said again when the gateway is there.
@@ -144,25 +166,33 @@ function failureIn(tool: string, value: Value): string | undefined {
 const unfit = /(?<!\\)((?:\\\\)*)\\u(?:0000|d[89a-f][0-9a-f]{2})/g;
 
 /**
- * As much of what was saved as a result has room for; the rest is told by its size and beginning. What is no Unicode text there, as
- * programs print it, becomes U+FFFD.
+ * As much of what was saved as a result has room for, one after the other; the rest is told by its size and beginning. What is no
+ * Unicode text there, as programs print it, becomes U+FFFD.
  */
-export function handedOn(saved: Values): Values {
+function handingOn(): (value: unknown, text: string) => unknown {
   let room = mostResultBytes;
-  return Object.fromEntries(
-    Object.entries(saved).map(([name, value]) => {
-      const text = JSON.stringify(value);
-      const bytes = Buffer.byteLength(text);
-      if (bytes <= mostHandedOnBytes && bytes <= room) {
+  let values = mostResultValues;
+  return (value, text) => {
+    const bytes = Buffer.byteLength(text);
+    if (bytes <= mostHandedOnBytes && bytes <= room && !isDeeper(value, deepestHandedOn)) {
+      const count = countOf(value);
+      if (count <= values) {
         room -= bytes;
-        return [name, JSON.parse(text.replaceAll(unfit, '$1\ufffd'))];
+        values -= count;
+        return JSON.parse(text.replaceAll(unfit, '$1\ufffd'));
       }
-      const beginning = text
-        .slice(0, Math.min(beginningLength, room / 8))
-        .toWellFormed()
-        .replaceAll(unfit, '$1\ufffd');
-      room -= Buffer.byteLength(beginning);
-      return [name, { shortened: true, bytes, beginning } satisfies Shortened];
-    }),
-  );
+    }
+    const beginning = text
+      .slice(0, Math.min(beginningLength, room / 8))
+      .toWellFormed()
+      .replaceAll(unfit, '$1\ufffd');
+    room -= Buffer.byteLength(beginning);
+    return { shortened: true, bytes, beginning } satisfies Shortened;
+  };
 }
+
+/** How many values are in it, itself included. */
+const countOf = (value: unknown): number =>
+  typeof value === 'object' && value !== null
+    ? Object.values(value).reduce<number>((sum, one) => sum + countOf(one), 1)
+    : 1;

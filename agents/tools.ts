@@ -120,9 +120,10 @@ export const executeTask = defineTool({
       .optional()
       .describe('It did not succeed.'),
   }),
-  async handler(order, { atOnce }: Agent, { caller, nowMs, signal, progress }) {
+  async handler(order, { atOnce }: Agent, { caller, nowMs, signal, progress, traceparent }) {
     const settled = await atOnce.execute(order, caller, nowMs, {
       signal,
+      traceparent,
       progress: (percent, note) => progress(percent, 100, note),
     });
     if (!('failure' in settled)) return settled;

@@ -14,6 +14,7 @@ import {
   type Opening,
   type Relay,
 } from '#runtime/service.ts';
+import { hasEndlessNumber } from '#runtime/numbers.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
 import { modernVersion } from '#runtime/wire/plain-request.ts';
 
@@ -37,7 +38,7 @@ import {
 import { instructionsOf, listOf, skillsOf, type List } from './lists.ts';
 import { LongAnswers } from './long-answers.ts';
 import { OwnCalls } from './own-calls.ts';
-import { mayCall } from './refusals.ts';
+import { endlessNumber, mayCall } from './refusals.ts';
 import { askedFor, capabilitiesIn, isNamed, kinds, targetOf, type AskedFor } from './request.ts';
 import { Events, eventsFrom } from './rest/events.ts';
 import { restFace } from './rest/rest.ts';
@@ -315,7 +316,7 @@ export class Gateway implements AsyncDisposable {
     const route = this.standing.routes.tool(tool);
     if (!route || !this.#confirming.isWanted(route.effect, exchange)) return false;
     // It is refused in its own way.
-    if (!mayCall(route, exchange.caller, tool)) return false;
+    if (!mayCall(route, exchange.caller, tool) || hasEndlessNumber(args)) return false;
     const { effect, behind } = route;
     const model = modelIn(params);
     this.#confirming.ask({
@@ -420,6 +421,9 @@ export class Gateway implements AsyncDisposable {
     const errand = { method, target: targetOf(method, params), effect, model: modelIn(params) };
     const refused =
       this.#admission.refusalOf(account, asked.exchange.caller, route, errand) ??
+      (method === 'tools/call' && hasEndlessNumber(params['arguments'])
+        ? endlessNumber(String(name))
+        : undefined) ??
       // Whoever could be asked was asked before.
       (method === 'tools/call' && this.#confirming.isWanted(effect, asked.exchange)
         ? cannotAsk(String(name))

@@ -43,6 +43,13 @@ export function mayCall(
   return target === null || mayUse(caller, choosable(behind, target));
 }
 
+/** Of what is written anew on its way: it would become null. */
+export const endlessNumber = (tool: string): Refusal => ({
+  code: 'invalid_input',
+  message: `The arguments of ${tool} have a number that is too large to be one, such as 1e999.`,
+  hint: 'Send numbers below 1.8e308, or send it as a text.',
+});
+
 /** What to do after a call whose answer was lost. */
 export const againAfter = (effect: Effect): string =>
   effect === 'read'

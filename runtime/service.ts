@@ -10,6 +10,7 @@ import { ToolError } from './errors.ts';
 
 import type { Account, Exchange, Failure } from './account/calls.ts';
 import type { Log } from './account/log.ts';
+import type { JsonText } from './json-text.ts';
 import type { Metrics } from './account/metrics.ts';
 import type { Choosable } from './access/choice.ts';
 import type { Caller } from './access/tokens.ts';
@@ -94,7 +95,7 @@ export interface ListenedEvent {
   /** Of server-sent events: without line breaks. */
   readonly id?: string;
   readonly event: string;
-  readonly data: object;
+  readonly data: object | JsonText;
 }
 
 /** Who listens, and until when. */

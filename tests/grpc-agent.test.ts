@@ -1,15 +1,19 @@
 /** AgentService of an agent, as a stock client of gRPC meets it, before a real gateway with real services. */
-import { mkdirSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { connect, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
 import { join } from 'node:path';
 
-import type { DescField, DescMessage } from '@bufbuild/protobuf';
+import { fromJson, toBinary, type DescField, type DescMessage, type JsonValue } from '@bufbuild/protobuf';
 import { status, type ClientReadableStream, type StatusObject } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
 import { createToken } from '#runtime/access/tokens.ts';
+import { framed } from '#runtime/wire/grpc/frames.ts';
 import { readProtos, serviceIn } from '#runtime/wire/grpc/protos.ts';
 
 import { agentFace } from '../agents/agent-face.ts';
+import { callTool } from '../agents/agents.fixture.ts';
 import { executeTask, getAgent, getStatus } from '../agents/tools.ts';
 import { loadService } from '../scripts/load.ts';
 import { freePortOffset } from '../scripts/ports.ts';
@@ -123,6 +127,18 @@ describe('A task that is done at once', () => {
       /agent-qa may not call write_file/,
     ],
     ['code that raises', python('1/0'), 'step_failed', /ZeroDivisionError/],
+    [
+      'a session of Python, which would be open to all',
+      { tool: 'create_python_session' },
+      'forbidden',
+      /open to all whose steps it does/,
+    ],
+    [
+      'more references than are looked up at once',
+      python('{{task.title}}'.repeat(10_001)),
+      'too_large',
+      /more than 10000 references/,
+    ],
   ])('fails by %s, and the last message says why', async (_what, step, code, words) => {
     const { messages, code: ended } = await execute({ title: 'Try', steps: [step] });
 
@@ -145,6 +161,78 @@ describe('A task that is done at once', () => {
     });
     expect(JSON.stringify(said.messages.at(-1))).toContain('Done by hand.');
     expect(JSON.stringify(done.messages.at(-1))).toContain('"42"');
+  });
+
+  test.each([
+    ['the name of a tool that is no text', '"\\ud800"', '{}'],
+    [
+      'arguments deeper than any tool takes',
+      '"run_python_code"',
+      `{"a":${'['.repeat(20_000)}${']'.repeat(20_000)}}`,
+    ],
+  ])('asks again where the answer has %s', async (_what, tool, args) => {
+    const { messages } = await execute({ title: 'x', answer: `[{"tool":${tool},"arguments":${args}}]` });
+
+    expect(messages.at(-1)).toMatchObject({
+      question: expect.stringMatching(/The steps are none/) as string,
+    });
+  });
+
+  test('has a result that every client can read: neither too deep nor too long', async () => {
+    const call = async (tool: string, args: object) => callTool(fleet.gateway, tool, args);
+    const nested = (levels: number): object => (levels === 1 ? {} : { in: nested(levels - 1) });
+    const results = [{ many: Array.from({ length: 48_000 }, () => 1) }, nested(25), nested(60)];
+    await call('register_worker', { worker: 'own', capabilities: ['own'] });
+    await call('create_tasks', { tasks: results.map(() => ({ title: 'x', requires: ['own'] })) });
+    const { tasks } = await call('claim_tasks', { worker: 'own', most: 3 });
+    const ids: string[] = [];
+    for (const [at, { task_id: id, lease }] of tasks.entries()) {
+      ids.push(id);
+      await call('complete_task', { task_id: id, fence: lease.fence, result: results[at] });
+    }
+    const [many = '', flat = '', deep = ''] = ids;
+    const steps = [many, many, many, flat, deep].map((id, at) => ({
+      tool: 'get_task',
+      arguments: struct({ task_id: id, max_bytes: 1_000_000 }),
+      save_as: `s${at}`,
+    }));
+
+    const { messages, code } = await execute({ title: 'Read', steps });
+
+    expect(code).toBe(status.OK);
+    const { result } = messages.at(-1) as {
+      result: { fields: { saved: { structValue: { fields: Record<string, object> } } } };
+    };
+    const { fields } = result.fields.saved.structValue;
+    const shortened = Object.keys(fields).filter((name) =>
+      JSON.stringify(fields[name]).includes('"shortened"'),
+    );
+    expect(shortened).toEqual(['s2', 's4']);
+  });
+
+  test('leaves the trace of its call in the records of the tools', async () => {
+    const trace = '0af7651916cd43dd8448eb211c80319c';
+    const metadata = client.metadata();
+    metadata.set('traceparent', `00-${trace}-b7ad6b7169203331-01`);
+    const methods = client.client as unknown as Record<
+      string,
+      (...given: unknown[]) => ClientReadableStream<Message>
+    >;
+    const stream = methods['ExecuteTask']?.({ title: 'x', steps: [python('1')] }, metadata);
+    if (stream) await said(stream);
+    const recordsAt = (name: string) =>
+      readFileSync(join(fleet.gateway.dataRoot, name, 'audit', 'audit-000001.jsonl'), 'utf8')
+        .split('\n')
+        .filter((line) => line.includes(trace) && line.includes('tools/call'))
+        .map((line) => JSON.parse(line) as Message);
+
+    await vi.waitFor(
+      () => {
+        expect(recordsAt('agent-qa')).toMatchObject([{ caller: 'first', target: 'execute_task' }]);
+        expect(recordsAt('python')).toMatchObject([{ caller: 'agent-qa', target: 'run_python_code' }]);
+      },
+      { timeout: 60_000, interval: 50 },
+    );
   });
 
   test.each<[string, Message, RegExp]>([
@@ -323,10 +411,73 @@ describe('A conversation', () => {
   });
 });
 
-describe('The .proto file', () => {
-  const protos = readProtos(agentFace.protos);
-  const messageOf = (name: string) => protos.getMessage(`flotilla.v1.${name}`) as DescMessage;
+const protos = readProtos(agentFace.protos);
+const messageOf = (name: string) => protos.getMessage(`flotilla.v1.${name}`) as DescMessage;
 
+describe('A client that speaks HTTP/2 itself', () => {
+  let session: ClientHttp2Session;
+  beforeAll(() => {
+    // It reads nothing but headers.
+    session = connect(qa.url, { settings: { initialWindowSize: 0 } });
+  });
+  afterAll(() => session.destroy());
+
+  function ask(method: string, more: Readonly<Record<string, string>> = {}): ClientHttp2Stream {
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': `/${service}/${method}`,
+      'content-type': 'application/grpc',
+      authorization: `Bearer ${qa.token}`,
+      ...more,
+    });
+    return stream.on('error', () => {}).resume();
+  }
+  const message = (name: string, value: JsonValue) =>
+    framed(toBinary(messageOf(name), fromJson(messageOf(name), value, { registry: protos })));
+  const step = (code: string) => ({
+    tool: 'run_python_code',
+    arguments: { python_code: code, timeout_ms: 600_000 },
+  });
+  const task = (code: string) => message('ExecuteTaskRequest', { title: 'x', steps: [step(code)] });
+  async function statusOf(stream: ClientHttp2Stream): Promise<number> {
+    const [headers] = (await once(stream, 'response')) as [Readonly<Record<string, string>>];
+    return Number(headers['grpc-status']);
+  }
+
+  test.each([
+    ['nothing before its time is over', [], { 'grpc-timeout': '200m' }, status.DEADLINE_EXCEEDED],
+    ['a task whose time is over', [task('1')], { 'grpc-timeout': '1n' }, status.DEADLINE_EXCEEDED],
+    ['two tasks', [task('1'), task('2')], {}, status.UNIMPLEMENTED],
+  ])('and sends %s is told so', async (_what, messages, headers, code) => {
+    const stream = ask('ExecuteTask', headers);
+    for (const one of messages) stream.write(one);
+    if (messages.length > 0) stream.end();
+
+    expect(await statusOf(stream)).toBe(code);
+    stream.close();
+    await atOnce(0);
+  });
+
+  test('has no work done after a conversation that it broke, though it reads nothing of that', async () => {
+    const stream = ask('Converse');
+    stream.write(
+      message('ConverseRequest', {
+        id: 'a',
+        execute: { title: 'x', steps: [step('import time\ntime.sleep(600)')] },
+      }),
+    );
+    await once(stream, 'response');
+    await atOnce(1);
+
+    stream.write(framed(Buffer.from([255, 255, 255])));
+
+    await atOnce(0);
+    expect(stream.closed).toBe(false);
+    stream.close();
+  });
+});
+
+describe('The .proto file', () => {
   test('has the methods that agents answer, and says what they say', () => {
     const { methods } = serviceIn(protos, service);
     const used = new Set<DescField>();

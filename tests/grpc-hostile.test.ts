@@ -568,6 +568,28 @@ describe('A stream that nobody reads', () => {
     return Number(/requests_refused_total\{[^}]*busy[^}]*\} (\d+)/.exec(metrics)?.[1] ?? 0);
   }
 
+  test('counts among what its token has open, as far as it is not read', async () => {
+    await using patient = await serve(grpcService().service);
+    const session = connectHttp2(patient.url, { settings: { initialWindowSize: 0 } });
+    session.on('error', () => {});
+    const much = protos.getMessage('flotilla.test.v1.SayMuchRequest') as DescMessage;
+    const wish = framed(toBinary(much, create(much, { sizeBytes: 4_300_000 })));
+    async function codeOf(): Promise<number> {
+      const stream = session.request(headersFor('SayMuch', { authorization: `Bearer ${patient.token}` }));
+      stream.on('error', () => {});
+      stream.end(wish);
+      const [headers] = (await once(stream, 'response')) as [Record<string, string>];
+      return Number(headers['grpc-status'] ?? 0);
+    }
+
+    const codes: number[] = [];
+    while (codes.length < 20 && codes.at(-1) !== status.UNAVAILABLE) codes.push(await codeOf());
+
+    // As long as there are sixteen, they are not added up.
+    expect(codes).toHaveLength(17);
+    session.destroy();
+  });
+
   test('is cut off too when it is the answer of one call', async () => {
     const before = await cutOffs();
     const session = open();

@@ -92,6 +92,28 @@ test('a number that is too large to be one is refused, and not taken for none', 
   expect(await answer.json()).toMatchObject({ errors: [{ message: expect.stringContaining('too large') }] });
 });
 
+test('such a number is refused over MCP too, alone and as one of several messages', async () => {
+  const { url, token } = rest.fronted.gateway;
+  const call = (id: number) =>
+    `{"jsonrpc":"2.0","id":${id},"method":"tools/call","params":{"name":"create_tasks","arguments":{"tasks":[{"title":"Try","work":{"n":1e400}}]}}}`;
+  for (const body of [call(1), `[${call(1)},${call(2)}]`]) {
+    const answer = await fetch(`${url}/mcp`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${token}`,
+        'content-type': 'application/json',
+        accept: 'application/json, text/event-stream',
+        'mcp-protocol-version': '2025-03-26',
+      },
+      body,
+    });
+
+    const told = await answer.text();
+    expect(told).toContain('"code":"invalid_input"');
+    expect(told).toContain('a number that is too large');
+  }
+});
+
 describe('Who asks', () => {
   test('needs a good token, and is told so in the form of the interface', async () => {
     for (const headers of [{ authorization: 'Bearer nobody' }, { authorization: '' }]) {

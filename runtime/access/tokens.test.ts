@@ -53,6 +53,18 @@ describe('A token', () => {
     expect(caller && registry.isCurrent(caller, nowMs)).toBe(false);
   });
 
+  test('is told with all others as they are now, and is the same while it does not change', async () => {
+    using folder = temporaryFolder();
+    await createToken(folder.path, { name: 'helper', ...forEver });
+    const registry = new TokenRegistry(folder.path);
+    const [before] = registry.all();
+
+    await createToken(folder.path, { name: 'other', ...forEver });
+    await vi.waitFor(() => expect(registry.all().map(({ name }) => name)).toEqual(['helper', 'other']));
+
+    expect(registry.all()[0]).toBe(before);
+  });
+
   test('of a name that is taken is not made, nor one whose name is none', async () => {
     using folder = temporaryFolder();
     await createToken(folder.path, { name: 'helper', ...forEver });

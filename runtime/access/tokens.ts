@@ -251,6 +251,12 @@ export class TokenRegistry {
     this.#load(readTokens(dataRoot));
   }
 
+  /** All of them; one that has not changed is the same object. */
+  all(): readonly TokenRecord[] {
+    this.#lookUnlessWithin(shortestLookMs);
+    return this.#tokens;
+  }
+
   #look(): void {
     this.#lookedAtMs = performance.now();
     const state = stateOf(registryFile(this.#dataRoot));

@@ -51,6 +51,21 @@ describe('Arguments', () => {
     expect(failure.message).toContain(says);
   });
 
+  test.each(['{"body":1e999}', '{"body":{"list":[0,{"n":-1e400}]}}', '{"body":[1,2,[3,1e309]]}'])(
+    'with a number that would become null are refused: %s',
+    async (json) => {
+      const open = { ...greet, input: z.object({ body: z.unknown() }) } as unknown as typeof greet;
+
+      const failure = await invoke(open, JSON.parse(json), {}).catch((error: unknown) => error as ToolError);
+
+      expect(failure).toMatchObject({
+        code: 'invalid_input',
+        message:
+          'Invalid arguments for greet: body: has a number that is too large to be one, such as 1e999.',
+      });
+    },
+  );
+
   test('wrong in many ways are answered with the first few and their number', async () => {
     const keys = Object.fromEntries(
       Array.from({ length: 50 }, (_, index) => [`key${index}`, z.string().describe('x')]),

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 
 import { ToolError } from '../errors.ts';
+import { hasEndlessNumber } from '../numbers.ts';
 import { mended } from './arguments.ts';
 import { ProtocolResult, Reply, type AnyTool, type Call } from '../tool.ts';
 import { inTurn } from '../turns.ts';
@@ -47,6 +48,7 @@ export function executeTool<Deps>(
   onMended?: () => void,
 ): Executed | Promise<Executed> {
   requireFewNames(tool, args);
+  requireNumbers(tool, args);
   if (hasVeryLongList(args)) return executeInTurns(tool, args, deps, call, onMended);
   return handled(tool, tool.handler(meant(tool, args, undefined, onMended), deps, call), call);
 }
@@ -103,6 +105,19 @@ function requireFewNames({ name, input }: AnyTool<never>, args: unknown): void {
     `Invalid arguments for ${name}: ${unknown.length} of them are unknown: ${shown.join(', ')} and more.`,
     { hint: "See the tool's input schema for names, types and limits.", reason: 'unrecognized_keys' },
   );
+}
+
+/** What cannot be kept as it was meant is not taken. @throws ToolError invalid_input. */
+function requireNumbers({ name }: AnyTool<never>, args: unknown): void {
+  if (typeof args !== 'object' || args === null) return;
+  for (const [where, value] of Object.entries(args)) {
+    if (!hasEndlessNumber(value)) continue;
+    throw new ToolError(
+      'invalid_input',
+      `Invalid arguments for ${name}: ${where.slice(0, maxNameLength)}: has a number that is too large to be one, such as 1e999.`,
+      { hint: 'Send numbers below 1.8e308, or send it as a text.', reason: 'endless_number' },
+    );
+  }
 }
 
 /** Far more than any tool has. */

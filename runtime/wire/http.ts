@@ -295,7 +295,12 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       return refuse(503, 'The token has become good in this moment: try again.', { 'retry-after': '1' });
     });
 
-  app.notFound((context) => refuse(404, `There is no ${context.req.path} here.`));
+  app.notFound(({ req: { method, path } }) => {
+    const allow = methodsAt(app, path).join(', ');
+    return allow === ''
+      ? refuse(404, `There is no ${path} here.`)
+      : refuse(405, `${method.slice(0, 20)} is not done here: ${allow} are.`, { allow });
+  });
   app.onError((error, context) => {
     // A client that went away in the middle of its request is no fault of ours, and hears no answer.
     if (context.req.raw.signal.aborted) return refuse(400, 'The request was not sent to its end.');
@@ -307,6 +312,18 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     return refuse(500, `Internal error (ref ${traceId}).`);
   });
   return app;
+}
+
+const methods = ['DELETE', 'GET', 'PATCH', 'POST', 'PUT'];
+
+/** By which methods a path is asked; `HEAD` goes with `GET`. */
+function methodsAt({ router }: Pick<Hono<{ Bindings: Bindings }>, 'router'>, path: string): string[] {
+  const handlers = (method: string) => router.match(method, path)[0].length;
+  // What is done for all methods is for no one of them.
+  const always = handlers('NONE');
+  return methods
+    .filter((method) => handlers(method) > always)
+    .flatMap((method) => (method === 'GET' ? ['GET', 'HEAD'] : [method]));
 }
 
 /** A refusal of ours as the clients of a face read it. */

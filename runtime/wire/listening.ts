@@ -4,6 +4,7 @@
  */
 import type { ErrorCode } from '../errors.ts';
 import { ToolError } from '../errors.ts';
+import { jsonTextOf } from '../json-text.ts';
 import type { Listened, ListenedEvent } from '../service.ts';
 import { parametersOf } from '../service.ts';
 import type { Caller } from '../access/tokens.ts';
@@ -125,5 +126,5 @@ export async function eventsResponse(
 /** JSON has no line breaks, so one line of data is enough. @see https://html.spec.whatwg.org/multipage/server-sent-events.html */
 function eventText({ id, event, data }: ListenedEvent): string {
   const idLine = id === undefined ? '' : `id: ${id}\n`;
-  return `${idLine}event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+  return `${idLine}event: ${event}\ndata: ${jsonTextOf(data)}\n\n`;
 }

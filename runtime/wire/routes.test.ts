@@ -87,10 +87,21 @@ test('a route with variables that is open needs no token', async () => {
 test.each([
   ['/things/7/8', 'GET', 404],
   ['/things/', 'GET', 404],
-  ['/things/7', 'PUT', 404],
   ['/streams/none', 'GET', 404],
 ])('%s by %s is refused', async (path, method, status) => {
   expect((await ask(path, method)).status).toBe(status);
+});
+
+test.each([
+  ['/things/7', 'PUT', 'DELETE, GET, HEAD, POST'],
+  ['/things/7/parts/8', 'POST', 'GET, HEAD'],
+  ['/streams/7', 'DELETE', 'GET, HEAD'],
+  ['/health', 'POST', 'GET, HEAD'],
+  ['/admin/snapshot', 'GET', 'POST'],
+])('%s by %s is not done, and the answer names what is', async (path, method, allowed) => {
+  const response = await ask(path, method);
+  expect([response.status, response.headers.get('allow')]).toEqual([405, allowed]);
+  expect(await response.json()).toEqual({ error: `${method} is not done here: ${allowed} are.` });
 });
 
 test('a variable is none for those without a token', async () => {

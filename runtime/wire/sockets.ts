@@ -22,6 +22,7 @@ import { mayUse } from '../access/choice.ts';
 import { covers } from '../access/scope.ts';
 import type { Caller } from '../access/tokens.ts';
 import { ToolError } from '../errors.ts';
+import { jsonTextOf } from '../json-text.ts';
 import { RpcError, type Relay } from '../service.ts';
 import { ProtocolResult, type AnyTool } from '../tool.ts';
 import { takeTurn } from '../turns.ts';
@@ -371,19 +372,24 @@ class SocketSession {
     this.#send({ id, result: { listening: true } });
     for await (const { id: eventId, event, data } of events) {
       if (signal.aborted) return;
-      const told = { listen: id, event, ...(eventId !== undefined && { id: eventId }), data };
+      const told = JSON.stringify({ listen: id, event, ...(eventId !== undefined && { id: eventId }) });
+      const params = `${told.slice(0, -1)},"data":${jsonTextOf(data)}}`;
       await new Promise<void>((done) => {
-        this.#send({ method: 'event', params: told }, done);
+        this.#sendText(`{"jsonrpc":"2.0","method":"event","params":${params}}`, done);
       });
     }
   }
 
-  #send(message: object, sent?: () => void): void {
+  #send(message: object): void {
+    this.#sendText(JSON.stringify({ jsonrpc: '2.0', ...message }));
+  }
+
+  #sendText(text: string, sent?: () => void): void {
     if (this.#ws.readyState !== this.#ws.OPEN) {
       sent?.();
       return;
     }
-    this.#ws.send(JSON.stringify({ jsonrpc: '2.0', ...message }), () => sent?.());
+    this.#ws.send(text, () => sent?.());
     if (this.#ws.bufferedAmount <= mostUnreadBytes) return;
     this.#options.account.metrics.countRefusal('busy');
     this.#ws.close(closing.tryLater, 'answers are not read');

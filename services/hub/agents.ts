@@ -19,6 +19,8 @@ export interface Presence {
 
 /** Of one agent. */
 const mostConnections = 64;
+/** How often a name is vacated for one registration. */
+const mostTries = 10;
 
 export type Agents = ReturnType<typeof openAgents>;
 
@@ -28,6 +30,11 @@ const noSuch = (name: AgentName) =>
 const notYours = (name: AgentName) =>
   new ToolError('forbidden', `The agent ${name} belongs to another token.`, {
     hint: 'Act as an agent that you have registered.',
+  });
+
+const isTaken = (name: AgentName) =>
+  new ToolError('conflict', `Another token has registered the name ${name}.`, {
+    hint: 'Choose another name.',
   });
 
 /** @throws ToolError not_found, or forbidden when another token has registered it. */
@@ -58,15 +65,36 @@ export function openAgents({ engine, directory, now }: Mesh) {
     }
   }
 
-  /** What one of that name has left behind, when the hub ended while it left, or while somebody sent to it. */
-  async function clear(name: AgentName, nowMs: number): Promise<void> {
-    for (const { key, owner } of directory.subscriptionsOf(name, nowMs))
-      await engine.remove('subscription', key, owner); // oxlint-disable-line no-await-in-loop -- none, nearly always
-    // One commit.
-    await Promise.all([
-      engine.unreserve(name, undefined),
-      engine.dropMailbox(name, 'its agent has left', nowMs),
-    ]);
+  /** Lets go of what one of that name has left behind. Whoever has taken the name meanwhile keeps what it has. */
+  async function vacate(name: AgentName, nowMs: number) {
+    const subscriptions = directory.subscriptionsOf(name, nowMs).map(({ key }) => key);
+    return engine.vacate(name, subscriptions, 'its agent has left', nowMs);
+  }
+
+  /** @throws ToolError conflict, or unavailable while much comes for one of that name who has left. */
+  async function put(name: AgentName, value: AgentValue, caller: string, nowMs: number) {
+    for (let tries = 0; tries < mostTries; tries += 1) {
+      const before = directory.agent(name, nowMs);
+      // When it leaves meanwhile, what it has left is not gone yet.
+      if (before && before.owner !== caller) throw isTaken(name);
+      if (!before) await vacate(name, nowMs); // oxlint-disable-line no-await-in-loop -- once, nearly always
+      // oxlint-disable-next-line no-await-in-loop
+      const { done, entry } = await engine.put({
+        kind: 'agent',
+        key: name,
+        owner: caller,
+        value: agentValue.parse(value),
+        changedAtMs: nowMs,
+        expiresAtMs: undefined,
+      });
+      if (done) return { isNew: before === undefined, version: entry.version };
+      if (entry.version > 0) throw isTaken(name);
+      await engine.current(); // oxlint-disable-line no-await-in-loop
+    }
+    throw new ToolError('unavailable', `Much still comes for the ${name} who has left.`, {
+      hint: 'Register it again in a moment.',
+      retryAfterMs: 1_000,
+    });
   }
 
   function touch(name: AgentName, nowMs: number): void {
@@ -121,30 +149,17 @@ export function openAgents({ engine, directory, now }: Mesh) {
         );
       return alone(name, async () => {
         await engine.current();
-        const before = directory.agent(name, nowMs);
-        if (!before) {
+        if (!directory.agent(name, nowMs)) {
           const own = directory.agents(nowMs).filter(({ owner }) => owner === caller).length;
           if (own >= mostAgentsPerToken)
             throw new ToolError('too_large', `Your token has ${mostAgentsPerToken} agents already.`, {
               hint: 'Unregister some with unregister_agent.',
             });
-          await clear(name, nowMs);
         }
-        const { done, entry } = await engine.put({
-          kind: 'agent',
-          key: name,
-          owner: caller,
-          value: agentValue.parse(value),
-          changedAtMs: nowMs,
-          expiresAtMs: undefined,
-        });
-        if (!done)
-          throw new ToolError('conflict', `Another token has registered the name ${name}.`, {
-            hint: 'Choose another name.',
-          });
+        const registered = await put(name, value, caller, nowMs);
         touch(name, nowMs);
         await engine.seen(new Map([[name, nowMs]]));
-        return { isNew: before === undefined, version: entry.version };
+        return registered;
       });
     },
 
@@ -153,16 +168,13 @@ export function openAgents({ engine, directory, now }: Mesh) {
       return alone(name, async () => {
         await engine.current();
         ownAgent(directory, name, caller, nowMs);
-        const subscriptions = directory.subscriptionsOf(name, nowMs);
         await engine.remove('agent', name, caller);
-        for (const { key } of subscriptions) await engine.remove('subscription', key, caller); // oxlint-disable-line no-await-in-loop -- one after the other is gentle
-        const released = await engine.unreserve(name, undefined);
-        const handedOver = await handOver({ engine, directory, now }, name);
-        const dead = await engine.dropMailbox(name, 'its agent has left', nowMs);
+        const handedOver = await handOver({ engine, directory, now }, { agent: name, hasLeft: true });
+        const { dead, released } = await vacate(name, nowMs);
         connections.delete(name);
         seen.delete(name);
         unsaid.delete(name);
-        return { dead_letters: dead, handed_over: handedOver, released: released.length };
+        return { dead_letters: dead, handed_over: handedOver, released };
       });
     },
 
@@ -197,7 +209,8 @@ export function openAgents({ engine, directory, now }: Mesh) {
     newlyGone(nowMs: number): { readonly agent: Agent; readonly seenMs: number }[] {
       const gone: { agent: Agent; seenMs: number }[] = [];
       for (const agent of directory.agents(nowMs)) {
-        const seenMs = seen.get(agent.key) ?? agent.changedAtMs;
+        // Another hub may have registered it just now, and not have said yet that it was heard of.
+        const seenMs = Math.max(seen.get(agent.key) ?? 0, Math.min(agent.changedAtMs, nowMs));
         // A clock that was set back makes nobody gone.
         const isGone = nowMs - seenMs > agent.value.timeout_seconds * 1_000;
         if (isGone === directory.isGone(agent.key)) continue;

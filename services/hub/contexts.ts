@@ -19,24 +19,33 @@ const contextValue = z.object({
   readers: z.array(z.string()),
   /** The tokens that had these readers when it was shared: whoever takes such a name later reads nothing. */
   tokens: z.array(z.string()),
+  /** When its token began to share something under the key. */
+  sinceMs: z.number(),
   value: z.unknown(),
 });
 type ContextValue = z.infer<typeof contextValue>;
 
 export interface SharedContext extends ContextValue {
   readonly key: string;
+  /** Where lists go on. */
+  readonly place: string;
   readonly version: number;
   readonly changedAtMs: number;
   readonly expiresAtMs: number | undefined;
 }
 
+const pageOfKeys = 100;
 const remedy = 'Call delete_shared_context, and let receivers catch up with what was sent to them.';
 
 export type Contexts = ReturnType<typeof openContexts>;
 
+/** Each token has keys of its own: that another one shares something, which the caller may not read, is not to be found out. No key has a NUL. */
+const entryKey = (key: string, owner: string) => `${key}\0${owner}`;
+
 const sharedOf = (entry: Entry): SharedContext => ({
   ...contextValue.parse(entry.value),
-  key: entry.key,
+  key: entry.key.split('\0', 1)[0] ?? '',
+  place: entry.key,
   version: entry.version,
   changedAtMs: entry.changedAtMs,
   expiresAtMs: entry.expiresAtMs,
@@ -61,10 +70,34 @@ export function openContexts({ engine, directory, now }: Mesh, agents: Agents) {
     return [...new Set(owners)];
   }
 
+  /** What the caller reads under a key: its own, else that of the token which shares there longest. */
+  async function visible(key: string, caller: string): Promise<SharedContext | undefined> {
+    const own = await engine.get('context', entryKey(key, caller), now());
+    if (own) return sharedOf(own);
+    let first: SharedContext | undefined;
+    for (let after = key, isEnd = false; !isEnd;) {
+      const entries = await engine.list('context', after, pageOfKeys, now()); // oxlint-disable-line no-await-in-loop -- one page, nearly always
+      const same = entries.filter((entry) => entry.key.startsWith(entryKey(key, '')));
+      for (const entry of same) {
+        const shared = sharedOf(entry);
+        if (mayRead(entry, shared, caller) && !(first && first.sinceMs <= shared.sinceMs)) first = shared;
+      }
+      isEnd = same.length < pageOfKeys;
+      after = entries.at(-1)?.key ?? after;
+    }
+    return first;
+  }
+
   return {
     /** @param version what it must have now: 0 for a new one. @throws ToolError conflict, forbidden, not_found, too_large. */
     async share(
-      { key, agent, access, readers, value }: Omit<ContextValue, 'tokens'> & { readonly key: string },
+      {
+        key,
+        agent,
+        access,
+        readers,
+        value,
+      }: Omit<ContextValue, 'tokens' | 'sinceMs'> & { readonly key: string },
       options: { readonly ttlMs: number | undefined; readonly version: number | undefined },
       caller: string,
     ): Promise<SharedContext> {
@@ -85,22 +118,24 @@ export function openContexts({ engine, directory, now }: Mesh, agents: Agents) {
             hint: 'Share where it is stored.',
           },
         );
+      const before = await visible(key, caller);
+      const isOwn = before?.place === entryKey(key, caller);
+      if (before && !isOwn)
+        throw new ToolError('forbidden', `${key} was shared by another token.`, {
+          hint: 'Choose another key.',
+        });
       const { done, entry } = await engine.put(
         {
           kind: 'context',
-          key,
+          key: entryKey(key, caller),
           owner: caller,
-          value: { agent, access, readers, tokens, value },
+          value: { agent, access, readers, tokens, sinceMs: before?.sinceMs ?? nowMs, value },
           changedAtMs: nowMs,
           expiresAtMs: options.ttlMs === undefined ? undefined : nowMs + options.ttlMs,
         },
         options.version,
       );
       if (done) return sharedOf(entry);
-      if (entry.owner !== caller)
-        throw new ToolError('forbidden', `${key} was shared by another token.`, {
-          hint: 'Choose another key.',
-        });
       throw new ToolError(
         'conflict',
         entry.version === 0 ? `${key} is not shared.` : `${key} has version ${entry.version} now.`,
@@ -110,12 +145,11 @@ export function openContexts({ engine, directory, now }: Mesh, agents: Agents) {
 
     /** @throws ToolError not_found for what the caller may not read either. */
     async get(key: string, caller: string): Promise<SharedContext> {
-      const entry = await engine.get('context', key, now());
-      if (!entry || !mayRead(entry, contextValue.parse(entry.value), caller))
-        throw new ToolError('not_found', `Nothing that you may read is shared as ${key}.`, {
-          hint: 'Call list_shared_context.',
-        });
-      return sharedOf(entry);
+      const shared = await visible(key, caller);
+      if (shared) return shared;
+      throw new ToolError('not_found', `Nothing that you may read is shared as ${key}.`, {
+        hint: 'Call list_shared_context.',
+      });
     },
 
     /** By key, after `after`. @returns where to go on too. */
@@ -123,7 +157,7 @@ export function openContexts({ engine, directory, now }: Mesh, agents: Agents) {
       const found: SharedContext[] = [];
       let key = after;
       for (let pages = 0; pages < 20; pages += 1) {
-        const entries = await engine.list('context', key, 100, now()); // oxlint-disable-line no-await-in-loop -- page after page
+        const entries = await engine.list('context', key, pageOfKeys, now()); // oxlint-disable-line no-await-in-loop -- page after page
         for (const entry of entries) {
           if (found.length === most) return { found, next: key };
           key = entry.key;
@@ -131,14 +165,14 @@ export function openContexts({ engine, directory, now }: Mesh, agents: Agents) {
           const isShown = value.access !== 'confidential' || entry.owner === caller;
           if (isShown && mayRead(entry, value, caller)) found.push(sharedOf(entry));
         }
-        if (entries.length < 100) return { found, next: undefined };
+        if (entries.length < pageOfKeys) return { found, next: undefined };
       }
       return { found, next: key };
     },
 
     remove: async (key: string, agent: AgentName, caller: string): Promise<boolean> => {
       await agents.acting(agent, caller, now());
-      return engine.remove('context', key, caller);
+      return engine.remove('context', entryKey(key, caller), caller);
     },
   };
 }

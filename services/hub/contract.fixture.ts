@@ -236,7 +236,7 @@ export const contract: Contract = {
         body: { text: foreign.repeat(20) },
       })),
     },
-    receive_messages: { agent: 'b', limit: 100, max_bytes: 10_000_000 },
+    receive_messages: { agent: 'b', limit: 100, max_bytes: 1_048_576 },
     get_message_history: { limit: 200 },
     get_thread: { correlation_id: 'thread', limit: 200 },
     report_error: {

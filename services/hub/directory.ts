@@ -98,7 +98,10 @@ export type SubscriptionValue = z.infer<typeof subscriptionValue>;
 
 export const picks = ['any', 'all'] as const;
 
-/** Of an entry whose key is the name of the rule. */
+/** Each token has names of rules of its own: that another one has the same is for nobody to know. */
+export const ruleKey = (name: string, owner: string) => `${name}:${owner}`;
+
+/** Of an entry whose key is `ruleKey`. */
 export const ruleValue = z.object({
   description: storedText(500, 'What it is for.').max(500).optional(),
   enabled: z.boolean().default(true).describe('false: it counts for nothing.'),
@@ -139,7 +142,7 @@ export type Agent = Known<AgentValue>;
 
 type Takes = (envelope: Envelope, body: unknown) => boolean;
 export type Subscription = Known<SubscriptionValue> & { readonly takes: Takes };
-export type Rule = Known<KeptRule> & { readonly takes: Takes };
+export type Rule = Known<KeptRule> & { readonly name: string; readonly takes: Takes };
 export type RegisteredType = Known<TypeValue>;
 
 const mostKnownTypes = 1_000;
@@ -299,7 +302,8 @@ export class Directory {
       source: source === undefined ? undefined : nameGlob(source),
       target: target === undefined ? undefined : topicGlob(target),
     });
-    this.rules.set(known.key, { ...known, takes });
+    const [name = ''] = known.key.split(':', 1);
+    this.rules.set(known.key, { ...known, name, takes });
     this.rulesByType.clear();
   }
 

@@ -7,8 +7,8 @@ import { pageBytes } from '#runtime/page.ts';
 import { agentNameField } from './directory.ts';
 import type { Delivered } from './engine/engine.ts';
 import { receiptText } from './receiving.ts';
-import type { Stored } from './message.ts';
-import { beginningOf, bodyOf } from './packing.ts';
+import type { Packed, Stored } from './message.ts';
+import { beginningOf, bodyOf, jsonOf } from './packing.ts';
 
 export const actingField = agentNameField.describe('The agent of yours as which you act.');
 
@@ -66,13 +66,8 @@ export const deliveredOut = toldBriefly(
 
 export const isoOf = (ms: number) => new Date(ms).toISOString();
 
-/** @param mostBytes of a body, which otherwise is told by its beginning. */
-export async function messageOf(
-  { seq, envelope, body }: Stored,
-  mostBytes = shownBytes,
-): Promise<MessageOut> {
+const headOf = ({ seq, envelope }: Stored) => {
   const { to, capability, topic, replyTo, subject } = envelope;
-  const isLong = body.sizeBytes > mostBytes;
   return {
     id: envelope.id,
     seq,
@@ -87,25 +82,43 @@ export async function messageOf(
     correlation_id: envelope.correlationId,
     ...(replyTo !== undefined && { reply_to: replyTo }),
     ...(subject !== undefined && { subject }),
-    ...(isLong
-      ? {
-          body: null,
-          body_bytes: body.sizeBytes,
-          body_beginning: await beginningOf(body, beginningLength),
-        }
-      : { body: await bodyOf(body) }),
   };
-}
+};
 
 const beginningLength = 2_000;
 
-export async function deliveredOf(delivered: Delivered, mostBytes: number) {
-  const { stored, attempt, untilMs, isReplay } = delivered;
-  return {
-    receipt: receiptText({ seq: stored.seq, attempt }),
-    ...(await messageOf(stored, mostBytes)),
-    attempt,
-    leased_until: isoOf(untilMs),
-    ...(isReplay && { replay: true as const }),
-  };
+const beginning = async (body: Packed) => ({
+  body: null,
+  body_bytes: body.sizeBytes,
+  body_beginning: await beginningOf(body, beginningLength),
+});
+
+/** @param mostBytes of a body, which otherwise is told by its beginning. */
+export async function messageOf(stored: Stored, mostBytes = shownBytes): Promise<MessageOut> {
+  const { body } = stored;
+  const isLong = body.sizeBytes > mostBytes;
+  return { ...headOf(stored), ...(isLong ? await beginning(body) : { body: await bodyOf(body) }) };
 }
+
+/** The same as JSON, for which a body need not be read: it is JSON already. */
+async function asJson(head: object, body: Packed, mostBytes: number): Promise<string> {
+  if (body.sizeBytes > mostBytes) return JSON.stringify({ ...head, ...(await beginning(body)) });
+  return `${JSON.stringify(head).slice(0, -1)},"body":${await jsonOf(body)}}`;
+}
+
+export const messageJson = async (stored: Stored, mostBytes: number): Promise<string> =>
+  asJson(headOf(stored), stored.body, mostBytes);
+
+const leaseOf = ({ stored, attempt, untilMs, isReplay }: Delivered) => ({
+  receipt: receiptText({ seq: stored.seq, attempt }),
+  attempt,
+  leased_until: isoOf(untilMs),
+  ...(isReplay && { replay: true as const }),
+});
+
+export async function deliveredOf(delivered: Delivered, mostBytes: number) {
+  return { ...leaseOf(delivered), ...(await messageOf(delivered.stored, mostBytes)) };
+}
+
+export const deliveredJson = async (delivered: Delivered, mostBytes: number): Promise<string> =>
+  asJson({ ...leaseOf(delivered), ...headOf(delivered.stored) }, delivered.stored.body, mostBytes);

@@ -7,7 +7,7 @@ import type { Log } from '#runtime/account/log.ts';
 import { invoke } from '#runtime/testing.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import type { Engine } from './engine/engine.ts';
+import type { Engine, Listener } from './engine/engine.ts';
 import { databaseName, openSqlite } from './engine/sqlite.ts';
 import { openHub, type Hub } from './hub.ts';
 import type { Policy } from './mesh.ts';
@@ -40,16 +40,25 @@ export interface Trial extends AsyncDisposable {
   call(caller: string, tool: string, args: Arguments, overrides?: Partial<Call>): Promise<Answer>;
 }
 
+/** @param overrides with `openEngine` for another one than SQLite. */
 export async function openTrial(
-  overrides: { readonly policy?: Partial<Policy>; readonly quota?: typeof plenty } = {},
+  overrides: {
+    readonly policy?: Partial<Policy>;
+    readonly quota?: typeof plenty;
+    readonly openEngine?: (listener: Listener) => Promise<Engine>;
+  } = {},
 ): Promise<Trial> {
   const folder = mkdtempSync(join(tmpdir(), 'flotilla-hub-'));
   const clock = { nowMs: start };
   const updated: string[] = [];
   let engine: Engine | undefined;
   const hub = await openHub({
-    openEngine: (listener) =>
-      (engine = openSqlite(join(folder, databaseName), overrides.quota ?? plenty, listener)),
+    async openEngine(listener) {
+      engine =
+        (await overrides.openEngine?.(listener)) ??
+        openSqlite(join(folder, databaseName), overrides.quota ?? plenty, listener);
+      return engine;
+    },
     policy: { ...policy, ...overrides.policy },
     compressionLevel: 3,
     failures: { file: ':memory:', scope: 'all' },

@@ -190,6 +190,7 @@ describe('A body that its sender has packed', () => {
     ],
     ['no base64', { encoding: 'json', data: 'not base64!', size_bytes: 6 }, 'invalid_input', /no base64/],
     ['no JSON', handedOver('gzip', Buffer.from('{"a":')), 'invalid_input', /no JSON/],
+    ['of a number that is none', handedOver('gzip', Buffer.from('{"a":[1e999]}')), 'invalid_input', /1e999/],
     ['no UTF-8', handedOver('zstd', Buffer.from([0x22, 0xff, 0x22])), 'invalid_input', /no JSON/],
     [
       'too complex',

@@ -1,4 +1,5 @@
 /** Bodies as they are kept: JSON, packed where that is shorter; and bodies that senders hand over packed. */
+import { createHash, hash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import {
@@ -17,6 +18,8 @@ import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
 import { isDeeper } from '#runtime/depth.ts';
+import { jsonPieces } from '#runtime/json-text.ts';
+import { hasEndlessNumber } from '#runtime/numbers.ts';
 import { isTooComplex, mostOfCalls } from '#runtime/wire/complexity.ts';
 
 import { deepestBody, mostBodyBytes } from './limits.ts';
@@ -28,6 +31,9 @@ const packedFromBytes = 1_024;
 const mostAtOnceBytes = 65_536;
 /** What a frame may ask for in memory beside its content, as a power of two: 16 MB. */
 const largestWindowLog = 24;
+
+/** Some milliseconds of work. */
+const hashedAtOnceBytes = 1_048_576;
 
 const compressed = promisify(zstdCompress);
 const decompressed = promisify(zstdDecompress);
@@ -68,10 +74,29 @@ export const isLong = (json: string): boolean => json.length > mostAtOnceBytes;
 /** @throws ToolError invalid_input for what could not be given back. */
 export async function bodyText(value: unknown): Promise<string> {
   requireFlat(value);
-  const text = JSON.stringify(value);
+  let text = '';
+  for (const piece of jsonPieces(value)) {
+    if (isLong(piece)) await setImmediate(); // oxlint-disable-line no-await-in-loop -- others are served between them
+    text += piece;
+  }
   if (isLong(text)) await setImmediate();
   requireWhole(text);
   return text;
+}
+
+/** SHA-256 of two texts, one after the other: a long one in pieces. */
+export function digestOf(said: string, json: string): string | Promise<string> {
+  return isLong(json) ? digestOfLong(said, json) : hash('sha256', said + json, 'base64url');
+}
+
+async function digestOfLong(said: string, json: string): Promise<string> {
+  const digest = createHash('sha256').update(said);
+  const bytes = Buffer.from(json);
+  for (let at = 0; at < bytes.length; at += hashedAtOnceBytes) {
+    digest.update(bytes.subarray(at, at + hashedAtOnceBytes));
+    await setImmediate(); // oxlint-disable-line no-await-in-loop -- others are served between them
+  }
+  return digest.digest('base64url');
 }
 
 /** @throws ToolError invalid_input for what could not be given back. */
@@ -173,11 +198,14 @@ export async function unpackedBody({ encoding, data, size_bytes: sizeBytes }: Pa
   if (isTooComplex(bytes))
     throw new ToolError('too_large', `The body has more than ${mostOfCalls} keys and values.`);
   if (isLong) await setImmediate();
+  let body: unknown;
   try {
-    return JSON.parse(strictText.decode(bytes));
+    body = JSON.parse(strictText.decode(bytes));
   } catch {
     throw wrong('is no JSON in UTF-8 when it is unpacked');
   }
+  if (hasEndlessNumber(body)) throw wrong('has a number that is too large to be one, such as 1e999');
+  return body;
 }
 
 const strictText = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });

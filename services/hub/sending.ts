@@ -1,5 +1,5 @@
 /** From what an agent says to what lies in mailboxes. */
-import { hash, randomUUIDv7 } from 'node:crypto';
+import { randomUUIDv7 } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { ToolError } from '#runtime/errors.ts';
@@ -11,7 +11,7 @@ import type { Appended, Died, Outgoing, Placed } from './engine/engine.ts';
 import { hubName, longestTtlMs, mostReceiversKept, mostReceiversPerCall, topics } from './limits.ts';
 import type { Mesh } from './mesh.ts';
 import type { Address, AgentName, Envelope, Packed, Priority } from './message.ts';
-import { bodyText, isLong } from './packing.ts';
+import { bodyText, digestOf, isLong } from './packing.ts';
 import { route, type Receiver, type Route } from './routing/route.ts';
 import { typeOf } from './types.ts';
 
@@ -180,6 +180,7 @@ export function openSending(mesh: Mesh, agents: Agents) {
     const owners = new Set(found.receivers.map(({ agent }) => agent.owner));
     owners.delete(sender);
     const { timeMs: _time, expiresAtMs: _expires, traceparent: _trace, ...said } = envelope;
+    const digest = digestOf(JSON.stringify(said), json);
     const picked = found.receivers.flatMap(({ agent, why: { by, pickedFor } }) =>
       by === 'rule' && pickedFor !== undefined ? [[agent.key, pickedFor] as const] : [],
     );
@@ -193,7 +194,7 @@ export function openSending(mesh: Mesh, agents: Agents) {
           readers: [...owners],
           receivers: found.receivers.slice(0, mostReceiversKept).map(({ agent }) => agent.key),
         },
-        digest: hash('sha256', JSON.stringify(said) + json, 'base64url'),
+        digest: typeof digest === 'string' ? digest : await digest,
         mailboxes: found.receivers.map(({ agent }) => mailboxOf(agent)),
         dead: found.isDead ? (found.reason ?? 'no_route') : undefined,
       },

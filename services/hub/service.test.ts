@@ -1,5 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 
+import { jsonTextOf } from '#runtime/json-text.ts';
+
 import { Directory } from './directory.ts';
 import { mostLongPerToken, mostReservationsPerToken, mostSubscriptionsPerToken } from './limits.ts';
 import { listened } from './streaming.ts';
@@ -607,10 +609,13 @@ describe('messages', () => {
         { name: 'own', yours: true },
       ],
     });
-    await expect(trial.call('a', 'set_routing_rule', rule('all', 'a'))).rejects.toMatchObject({
-      code: 'conflict',
-    });
+    // Each token has names of its own.
     expect(await trial.call('a', 'delete_routing_rule', { name: 'all' })).toEqual({ deleted: false });
+    expect(await trial.call('a', 'set_routing_rule', rule('steal', 'lead'))).toMatchObject({ version: 1 });
+    expect(await trial.call('a', 'delete_routing_rule', { name: 'steal' })).toEqual({ deleted: true });
+    expect(await trial.call('thief', 'list_routing_rules', {})).toMatchObject({
+      rules: [{ name: 'all' }, { name: 'steal', yours: true }],
+    });
   });
 
   test('that nobody gets count for their sender, with what it is told of them', async () => {
@@ -998,14 +1003,15 @@ test('long bodies that clients do not take fill no memory: a few are whole, the 
   const streams = await Promise.all(
     agents.map(async (agent) => (await listen(agent))[Symbol.asyncIterator]()),
   );
+  const bodyIn = (data: object) => (JSON.parse(jsonTextOf(data)) as { body: unknown }).body;
   const bodies: unknown[] = [];
-  for (const stream of streams) bodies.push((await stream.next()).value.data.body); // oxlint-disable-line no-await-in-loop -- one after the other
+  for (const stream of streams) bodies.push(bodyIn((await stream.next()).value.data)); // oxlint-disable-line no-await-in-loop -- one after the other
   expect(bodies.filter((one) => one === null)).toHaveLength(1);
   expect(bodies.at(-1)).toBeNull();
 
   // One that is taken makes room.
   const next = await streams[0]?.next();
-  expect(next?.value.data.body).toEqual(body);
+  expect(bodyIn(next?.value.data)).toEqual(body);
   ending.abort();
   await Promise.all(streams.map(async (stream) => stream.return?.()));
 });
@@ -1120,6 +1126,37 @@ describe('what agents share', () => {
     await expect(
       trial.call('a', 'reserve_names', { agent: 'a', names: ['ticket:0', 'ticket:new'] }),
     ).rejects.toMatchObject({ code: 'too_large' });
+  });
+
+  test('that another token shares what one may not read under a key cannot be found out, and takes the key from nobody', async () => {
+    await using trial = await withAgents({ a: [], b: [], c: [] });
+    const share = async (caller: string, value: string, args: object = {}) =>
+      trial.call(caller, 'share_context', { agent: caller, key: 'plan', value: { value }, ...args });
+    const got = async (caller: string) =>
+      (await trial.call(caller, 'get_shared_context', { key: 'plan' }))['value'].value as string;
+    for (const access of ['private', 'confidential', 'restricted']) {
+      /* oxlint-disable no-await-in-loop -- one after the other */
+      await share('a', access, { access, readers: access === 'private' ? [] : ['c'] });
+      await expect(share('b', 'own', { if_version: 1 })).rejects.toMatchObject({
+        code: 'conflict',
+        message: 'plan is not shared.',
+      });
+      trial.clock.nowMs += 1;
+      expect(await share('b', 'of b', { if_version: 0 })).toEqual({ key: 'plan', version: 1 });
+      expect([await got('a'), await got('b')]).toEqual([access, 'of b']);
+      // Who may read both reads what was there first.
+      expect(await got('c')).toBe(access === 'private' ? 'of b' : access);
+      expect(await trial.call('b', 'delete_shared_context', { agent: 'b', key: 'plan' })).toEqual({
+        deleted: true,
+      });
+      expect(await trial.call('b', 'delete_shared_context', { agent: 'b', key: 'plan' })).toEqual({
+        deleted: false,
+      });
+      expect(await got('a')).toBe(access);
+      /* oxlint-enable no-await-in-loop */
+    }
+    await share('a', 'for all');
+    await expect(share('b', 'of b')).rejects.toMatchObject({ code: 'forbidden' });
   });
 
   test('a context has a version, and readers', async () => {

@@ -207,6 +207,11 @@ describe('the history as a stream', () => {
     expect(await lines(`?agent=${a}&from=${all[247]?.seq}`)).toHaveLength(2);
     expect(await lines(`?agent=${a}`, (await otherToken()).secret)).toEqual([]);
     expect((await get('/history?since=yesterday')).status).toBe(400);
+    const posted = await fetch(`${served.url}/history`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${served.token}` },
+    });
+    expect([posted.status, posted.headers.get('allow')]).toEqual([405, 'GET, HEAD']);
   });
 });
 

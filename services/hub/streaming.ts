@@ -1,13 +1,15 @@
 /** What an agent hears without asking again: its mailbox as a stream, and the history as lines of JSON. */
 import { z } from 'zod';
 
+import { JsonText } from '#runtime/json-text.ts';
 import type { Listened, ListenedEvent, Route } from '#runtime/service.ts';
 
 import { ownAgent } from './agents.ts';
 import { agentNameField } from './directory.ts';
-import { deliveredOf, idField, messageOf, msOf } from './fields.ts';
+import { deliveredJson, idField, messageJson, msOf } from './fields.ts';
 import type { Hub } from './hub.ts';
 import { longestLeaseMs, megabyte, mostBodyBytes, mostMessagesPerCall } from './limits.ts';
+import { receiptText } from './receiving.ts';
 import { topicPatternField } from './routing/glob.ts';
 import { getHistory } from './tools/history.ts';
 import { receiveMessages } from './tools/messages.ts';
@@ -53,10 +55,13 @@ async function taken({ receiving }: Hub, { agent, leaseMs, window: most }: Mailb
   const isLong = delivered.some(({ stored }) => stored.body.sizeBytes > megabyte);
   const place = isLong ? receiving.placeForLong(call.caller) : undefined;
   try {
-    const messages = [];
-    for (const one of delivered)
-      messages.push(await deliveredOf(one, isLong && !place ? megabyte : mostBodyBytes)); // oxlint-disable-line no-await-in-loop -- large ones one after the other
-    return { messages, place };
+    const events: ListenedEvent[] = [];
+    for (const one of delivered) {
+      const text = await deliveredJson(one, isLong && !place ? megabyte : mostBodyBytes); // oxlint-disable-line no-await-in-loop -- large ones one after the other
+      const id = receiptText({ seq: one.stored.seq, attempt: one.attempt });
+      events.push({ id, event: 'message', data: new JsonText(text) });
+    }
+    return { events, place };
   } catch (error) {
     place?.[Symbol.dispose]();
     throw error;
@@ -80,10 +85,10 @@ async function* mailboxEvents(
       await agents.acting(agent, call.caller, mesh.now()); // it may have left, and another token have its name
       continue;
     }
-    const { messages, place } = await taken(hub, { agent, leaseMs, window: room }, call);
+    const { events, place } = await taken(hub, { agent, leaseMs, window: room }, call);
     using _place = place;
-    for (const message of messages) {
-      yield { id: message.receipt, event: 'message', data: message };
+    for (const event of events) {
+      yield event;
       await agents.acting(agent, call.caller, mesh.now());
     }
     /* oxlint-enable no-await-in-loop */
@@ -129,9 +134,7 @@ export const historyRoute: Route<Hub> = {
           const { done, value } = await rows.next();
           if (done) controller.close();
           else {
-            const lines = await Promise.all(
-              value.map(async (stored) => JSON.stringify(await messageOf(stored, mostBodyBytes))),
-            );
+            const lines = await Promise.all(value.map(async (stored) => messageJson(stored, mostBodyBytes)));
             controller.enqueue(encoder.encode(lines.map((line) => `${line}\n`).join('')));
           }
         },

@@ -41,7 +41,7 @@ export function beginTending(mesh: Mesh, agents: Agents, sending: Sending) {
       /* oxlint-disable no-await-in-loop -- one after the other is gentle */
       counts.gone += 1;
       const { returned, dead } = await engine.release(agent.key, now(), policy.mostAttempts);
-      const handedOver = await handOver(mesh, agent.key);
+      const handedOver = await handOver(mesh, { agent: agent.key, hasLeft: false });
       const released = await engine.unreserve(agent.key, undefined);
       for (const one of dead) await sending.announceDead(one);
       if (returned + dead.length > 0)

@@ -7,7 +7,10 @@ import { expect, test, vi } from 'vitest';
 import { callTool, codeOf } from '../../tests/support/rpc.ts';
 import { serve, type Served } from '../../tests/support/serve.ts';
 import { surround } from '../../tests/support/surround.ts';
+import type { Listener } from './engine/engine.ts';
 import { noRedis, startRedis, type RedisServer } from './engine/redis-server.fixture.ts';
+import { openRedis } from './engine/redis.ts';
+import { openTrial } from './hub.fixture.ts';
 import hub from './service.ts';
 
 const password = 'not-to-be-shown';
@@ -67,4 +70,61 @@ test('what is sent at one hub is received at the other, also when the first has 
   expect(files.length).toBeGreaterThan(0);
   for (const { parentPath, name } of files)
     expect(readFileSync(join(parentPath, name)).includes(password), name).toBe(false);
+});
+
+test('a name that is registered at one hub while its agent still leaves at the other keeps what it gets', async () => {
+  const settings = { url: `redis://hub:${password}@127.0.0.1:${server?.port}`, isCluster: false };
+  const quota = { items: 1_000, bytes: 1_000_000 };
+  const prefix = 'flotilla:hub';
+  const { promise: left, resolve: tell } = Promise.withResolvers<void>();
+  const { promise: registered, resolve: go } = Promise.withResolvers<void>();
+  const openEngine = async (listener: Listener) =>
+    openRedis({ ...settings, prefix }, quota, { debug() {}, info() {}, warn() {}, error() {} }, listener);
+  await using first = await openTrial({
+    async openEngine(listener) {
+      const engine = await openEngine(listener);
+      return {
+        ...engine,
+        // The hub is slow just when the name is free.
+        async remove(kind, key, owner) {
+          const wasThere = await engine.remove(kind, key, owner);
+          if (kind === 'agent') {
+            tell();
+            await registered;
+          }
+          return wasThere;
+        },
+      };
+    },
+  });
+  await using second = await openTrial({ openEngine });
+  await first.call('old', 'register_agent', { name: 'sender' });
+  await first.call('old', 'register_agent', { name: 'leaver', capabilities: ['work'] });
+  await first.call('old', 'register_agent', { name: 'other', capabilities: ['work'] });
+  await first.call('old', 'subscribe_topic', { agent: 'leaver', topic: 't' });
+  const say = { from: 'sender', to: ['leaver'], body: { data: 'old' } };
+  await first.call('old', 'send_message', say);
+
+  const leaving = first.call('old', 'unregister_agent', { name: 'leaver' });
+  await left;
+  expect(
+    await second.call('old', 'register_agent', { name: 'leaver', capabilities: ['work'] }),
+  ).toMatchObject({
+    new: true,
+  });
+  await second.call('old', 'reserve_names', { agent: 'leaver', names: ['file:x'] });
+  await second.call('old', 'subscribe_topic', { agent: 'leaver', topic: 't' });
+  await second.call('old', 'send_message', { ...say, body: { data: 'new' } });
+  go();
+  expect(await leaving).toMatchObject({ dead_letters: 0, released: 0, handed_over: 0 });
+
+  expect((await second.call('old', 'receive_messages', { agent: 'leaver' }))['messages']).toMatchObject([
+    { body: { data: 'new' } },
+  ]);
+  expect((await second.call('old', 'list_reservations', { agent: 'leaver' }))['reservations']).toHaveLength(
+    1,
+  );
+  expect((await second.call('old', 'list_subscriptions', { agent: 'leaver' }))['subscriptions']).toHaveLength(
+    1,
+  );
 });

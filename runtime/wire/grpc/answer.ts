@@ -20,6 +20,7 @@ export class Answer {
   readonly #idleMs: number;
   readonly #unread: () => void;
   #timer: NodeJS.Timeout | undefined;
+  #unwrittenBytes = 0;
 
   /** @param unread called when the client has read nothing for `idleMs`. */
   constructor(
@@ -33,6 +34,11 @@ export class Answer {
     this.#idleMs = idleMs;
     this.#unread = unread;
     stream.once('close', () => clearTimeout(this.#timer));
+  }
+
+  /** What the client has not read. */
+  get writableLength(): number {
+    return this.stream.writableLength + this.#unwrittenBytes;
   }
 
   /** One message, and the end. */
@@ -86,6 +92,7 @@ export class Answer {
   async #write(bytes: Buffer): Promise<void> {
     const { stream } = this;
     for (let at = 0; at < bytes.length && !this.#isOver; at += pieceBytes) {
+      this.#unwrittenBytes = Math.max(0, bytes.length - at - pieceBytes);
       if (stream.write(bytes.subarray(at, at + pieceBytes))) continue;
       this.#wait();
       // oxlint-disable-next-line no-await-in-loop -- the next piece is for who has read this one

@@ -35,12 +35,19 @@ const bytesAtOnce = 100_000;
 export function answerCall(method: Method, call: Call): void {
   if ('one' in method) withMessage(call, (given) => answerOne(method, given, call));
   else if ('many' in method) withMessage(call, (given) => hold(call, (held) => method.many(given, held)));
+  else if (call.desc.methodKind === 'server_streaming')
+    withMessage(call, (given) => hold(call, (held) => method.talked(alone(given), held)));
   else hold(call, (held) => method.talked(heard(call), held));
+}
+
+// oxlint-disable-next-line typescript/require-await -- heard as others are, of which more come
+async function* alone(given: Words): AsyncGenerator<Words> {
+  yield given;
 }
 
 /** Goes on with the one message of a call, in its caller's turn. */
 function withMessage(call: Call, goOn: (given: Words) => void): void {
-  const { desc, exchange, answer, reading, refused, fail } = call;
+  const { desc, exchange, answer, reading, endsAtMs = Infinity, refused, fail } = call;
   const { stream } = answer;
   const refuse = (error: unknown) => {
     refused(error);
@@ -70,7 +77,8 @@ function withMessage(call: Call, goOn: (given: Words) => void): void {
       });
     });
   };
-  readOnly(stream, reading, take, refuse);
+  const slowMs = Math.min(reading.slowMs, Math.max(0, endsAtMs - performance.now()));
+  readOnly(stream, { ...reading, slowMs }, take, refuse);
 }
 
 function answerOne({ one, headers = {} }: One, given: Words, call: Call): void {
@@ -122,15 +130,17 @@ async function* heard({ desc, exchange, answer, reading, refused }: Call): Async
 
 /** Answers with what comes, until that ends, or the client goes, or waits no longer. */
 function hold(
-  { desc, exchange, answer, endsAtMs, cutOff, fail }: Call,
+  { desc, exchange, answer, endsAtMs = Infinity, cutOff, fail }: Call,
   begin: (held: Held) => AsyncGenerator<object>,
 ): void {
+  const timeoutMs = endsAtMs - performance.now();
+  if (timeoutMs <= 0) {
+    fail(tooLate());
+    return;
+  }
   const gone = new AbortController();
   answer.stream.once('close', () => gone.abort(cancelled()));
-  const late =
-    endsAtMs === undefined
-      ? undefined
-      : setTimeout(() => gone.abort(tooLate()), endsAtMs - performance.now());
+  const late = endsAtMs === Infinity ? undefined : setTimeout(() => gone.abort(tooLate()), timeoutMs);
   const items = begin({ exchange, gone: gone.signal, cutOff });
   // Who writes to a client that does not read waits, also when it has gone: so what stands open here is ended in its place.
   gone.signal.addEventListener('abort', () => void items.return(undefined).catch(() => {}), { once: true });
@@ -140,7 +150,8 @@ function hold(
     answer.end();
   };
   tell()
-    .catch(fail)
+    // Whatever the end of the call has thrown: its reason is why.
+    .catch((error: unknown) => fail(gone.signal.aborted ? gone.signal.reason : error))
     .finally(() => clearTimeout(late));
 }
 

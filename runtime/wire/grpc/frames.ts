@@ -171,7 +171,7 @@ function patience(slowMs: number): Disposable & { over(): Promise<never> } {
 }
 
 const tooSlow = (slowMs: number) =>
-  new ToolError('timeout', `The message was not sent to its end within ${slowMs / 1_000} s.`, {
+  new ToolError('timeout', `The message was not sent to its end within ${Math.ceil(slowMs) / 1_000} s.`, {
     hint: 'Send it at once.',
   });
 

@@ -186,7 +186,7 @@ export function openGrpc(options: GrpcOptions): Grpc {
       requireAdmitted(asked);
       requirePlain(headers);
       const timeoutMs = timeoutOf(headers);
-      const room = loads.open(caller.name, stream, 0);
+      const room = loads.open(caller.name, answer, 0);
       if (!room) {
         account.metrics.countRefusal('busy');
         throw new ToolError('unavailable', hasTooMuchOpen(caller.name), { retryAfterMs: 1_000 });

@@ -2,6 +2,7 @@
 import type { Log } from '#runtime/account/log.ts';
 import { continueTrace } from '#runtime/account/trace.ts';
 import { ToolError } from '#runtime/errors.ts';
+import { hasEndlessNumber } from '#runtime/numbers.ts';
 import { bodyOf } from '#runtime/request-body.ts';
 import type { Route } from '#runtime/service.ts';
 import { isTooComplex } from '#runtime/wire/complexity.ts';
@@ -87,6 +88,8 @@ async function bodyIn(request: Request, types: readonly string[]): Promise<Recor
   }
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw new BadBody(rpcCodes.INVALID_REQUEST, 400, 'The body must be one JSON object.');
+  if (hasEndlessNumber(value))
+    throw new BadBody(rpcCodes.INVALID_REQUEST, 400, 'The body has a number that is too large to be one.');
   return value as Record<string, unknown>;
 }
 

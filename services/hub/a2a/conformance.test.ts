@@ -515,6 +515,12 @@ describe('9 JSON-RPC', () => {
     ['a batch', '[]', -32_600, null],
     ['a text', '"hello"', -32_600, null],
     ['no version of JSON-RPC', '{"id":1,"method":"GetTask","params":{}}', -32_600, 1],
+    [
+      'a number that is none',
+      '{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":{"n":1e999}}',
+      -32_600,
+      null,
+    ],
     ['no method', '{"jsonrpc":"2.0","id":"a","params":{}}', -32_600, 'a'],
     ['an id that is an object', '{"jsonrpc":"2.0","id":{},"method":"GetTask"}', -32_600, null],
     ['a method that is not there', '{"jsonrpc":"2.0","id":1,"method":"Fly","params":{}}', -32_601, 1],

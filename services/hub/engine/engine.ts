@@ -216,7 +216,8 @@ export interface Engine extends AsyncDisposable {
 
   /**
    * Keeps a document. @param version what it must have, 0 for "not there". @returns the new one, or what stands in the way: the
-   * document as it is, of another owner or version.
+   * document as it is, of another owner or version; version 0 of one that is not there. Nor is a new agent kept while one of the name
+   * before has left something: `vacate` first.
    */
   put(
     entry: Omit<Entry, 'version'>,
@@ -248,14 +249,26 @@ export interface Engine extends AsyncDisposable {
   /**
    * Takes what waits in one mailbox into another, from the beginning of its attempts; its end stays. @returns `unknown` where it does not
    * wait there, or no longer.
+   *
+   * @param from with `hasLeft`: only while nobody has the name.
    */
   move(
-    from: Receiver,
+    from: Receiver & { readonly hasLeft?: boolean },
     mailbox: Mailbox,
     nowMs: number,
   ): Promise<Exclude<Placed['outcome'], 'dead_letter'> | 'unknown'>;
-  /** Drops a mailbox whose agent has left; what waits there is dead. */
-  dropMailbox(agent: AgentName, reason: string, nowMs: number): Promise<number>;
+  /**
+   * Lets go of what an agent that has left still has: what waits for it is dead, these subscriptions end, and its reservations. Does
+   * nothing while one is registered under the name, at whatever hub.
+   *
+   * @param subscriptions their keys.
+   */
+  vacate(
+    agent: AgentName,
+    subscriptions: readonly string[],
+    reason: string,
+    nowMs: number,
+  ): Promise<{ readonly dead: number; readonly released: number }>;
   /** Puts messages of the log into a mailbox once more, as replays. @returns how many there was room for. */
   replay(mailbox: Mailbox, seqs: readonly number[], nowMs: number): Promise<number>;
   /** Ends leases that have run out and messages that have expired, wherever they are. */

@@ -261,7 +261,7 @@ describe('while Redis is away', () => {
       async () => lease(engine, 'a'),
       async () => engine.settle('a', [{ seq: 1, attempt: 1, as: 'acknowledged' }], start),
       async () => engine.release('a', start, 3),
-      async () => engine.dropMailbox('a', 'x', start),
+      async () => engine.vacate('a', [], 'x', start),
       async () => engine.replay(boxOf('a'), [1], start),
       async () => engine.sweep(start, 3),
       async () => engine.deadLetters({ agents: [], owner: 'o' }, { atMs: start, seq: 1, agent: '' }, 1),
@@ -542,7 +542,7 @@ test.each(Array.from({ length: seeds }, (_, seed) => seed + 1))(
         });
       },
       async () => {
-        if (random(12) === 0) await both('drop', async (engine) => engine.dropMailbox('c', 'left', now));
+        if (random(12) === 0) await both('drop', async (engine) => engine.vacate('c', [], 'left', now));
         if (random(12) === 0) await both('trim', async (engine) => engine.trim(now - 100, 3));
       },
     ];

@@ -30,12 +30,14 @@ import {
   type Settlement,
   type Span,
 } from './engine.ts';
-import { partsOf } from './parts.ts';
+import { partsOf, slicesOf } from './parts.ts';
 import { openLink, type Argument, type Link, type RedisSettings, type Reply } from './redis-link.ts';
 
 const pollMs = 1_000;
 /** How many deliveries one script changes at most, where it can be several scripts: some milliseconds of work. */
 const atOnce = 500;
+/** Mailboxes whose dead letters one script looks for: some milliseconds of work. */
+const mailboxesAtOnce = 500;
 /** What goes into one script of `append`. */
 const mostPlaces = 500;
 const pageOfLogBytes = 1_048_576;
@@ -429,11 +431,16 @@ export async function openRedis(
       }
     },
 
-    async dropMailbox(agent, reason, nowMs) {
-      for (let all = 0; ;) {
-        const count = number(await run('drop-mailbox', [agent, reason, whole(nowMs), atOnce]));
-        all += count;
-        if (count < atOnce) return all;
+    async vacate(agent, subscriptions, reason, nowMs) {
+      for (let [dead, released] = [0, 0]; ;) {
+        const keys = dead === 0 ? subscriptions : [];
+        const [died, names, ended] = listOf(
+          await run('vacate', [agent, reason, whole(nowMs), atOnce, ...keys]),
+        ).map(number) as [number, number, number];
+        if (ended > 0) await heard('subscription');
+        dead += died;
+        released += names;
+        if (died < atOnce) return { dead, released };
       }
     },
 
@@ -451,8 +458,12 @@ export async function openRedis(
 
     async deadLetters({ agents, owner }, { atMs, seq, agent: after }, most) {
       const start = [whole(atMs), whole(seq), after];
-      const rows = rowsOf(await run('dead-letters', [owner, ...start, most, ...agents]), 9);
-      return rows.map((row) => {
+      let names: string[] = [];
+      for (const some of slicesOf(agents, mailboxesAtOnce)) {
+        const found = textsOf(await run('dead-names', [owner, ...start, most, ...some])); // oxlint-disable-line no-await-in-loop -- in pieces, so that others are served between them
+        names = [...new Set([...names, ...found])].toSorted().toReversed().slice(0, most);
+      }
+      return rowsOf(await run('dead-letters', names), 9).map((row) => {
         const { body: _none, ...stored } = storedOf(row);
         const [agent, ...stands] = row.slice(5) as [Reply, ...Reply[]];
         return { ...deliveryOf(stored.seq, [agent, deliveryStates.indexOf('dead'), ...stands]), stored };
@@ -468,7 +479,7 @@ export async function openRedis(
       listOf(await run('queued', [agent, whole(after), most])).map(number),
 
     move: async (from, { agent, most }, nowMs) =>
-      text(await run('move', [from.agent, from.seq, agent, most, whole(nowMs)])) as
+      text(await run('move', [from.agent, from.seq, agent, most, whole(nowMs), from.hasLeft ? '1' : '0'])) as
         | 'queued'
         | 'full'
         | 'unknown',

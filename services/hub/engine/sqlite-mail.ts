@@ -26,7 +26,7 @@ import {
   type Settlement,
   type Swept,
 } from './engine.ts';
-import { partsOf } from './parts.ts';
+import { newestDead, partsOf, slicesOf } from './parts.ts';
 import { openLanes, urgencies } from './sqlite-lanes.ts';
 
 const states = { pending: 0, leased: 1, acknowledged: 2, dead: 3 } as const;
@@ -57,6 +57,7 @@ interface DeliveryRow {
   readonly reason: string | null;
 }
 
+type DeadRow = Pick<DeliveryRow, 'agent' | 'seq' | 'at'>;
 type HeadRow = Pick<MessageRow, 'seq' | 'envelope' | 'owner'>;
 
 /** Bodies that one page of the log holds at most, beside the first. */
@@ -65,6 +66,8 @@ const pageOfLogBytes = 1_048_576;
 const placesAtOnce = 200;
 /** Places of the log that are looked through for one agent at once: some milliseconds of work. */
 const placesOfLog = 5_000;
+/** Mailboxes whose dead letters are looked for at once: some milliseconds of work. */
+const mailboxesAtOnce = 500;
 /** Rows that one sweep looks at: some milliseconds of work. */
 const sweepRows = 500;
 /** How many of a token's oldest messages go at once when it keeps too much: one that fills its quota does not pay for each. */
@@ -165,7 +168,10 @@ export function openMail(
     'SELECT * FROM delivery WHERE state = 0 AND expires <= ? ORDER BY expires LIMIT ?',
   );
   const headOf = prepare<HeadRow>('SELECT seq, envelope, owner FROM message WHERE seq = ?');
-  const allPending = prepare<DeliveryRow>('SELECT * FROM delivery WHERE agent = ? AND state < 2 LIMIT ?');
+  const allPending = prepare<DeliveryRow>(
+    `SELECT * FROM delivery WHERE agent = :agent AND state = 0
+     UNION ALL SELECT * FROM delivery WHERE due > 0 AND agent = :agent AND state = 1 LIMIT :most`,
+  );
   const revive = prepare(
     `UPDATE delivery SET state = 0, due = 0, base = attempts, at = ?, expires = ?, is_replay = ?, reason = NULL
      WHERE agent = ? AND seq = ?`,
@@ -177,10 +183,13 @@ export function openMail(
   const addMoved = prepare('INSERT INTO delivery VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?, ?, ?, NULL)');
   const removeDelivery = prepare('DELETE FROM delivery WHERE agent = ? AND seq = ?');
   const removeDead = prepare('DELETE FROM delivery WHERE agent = ? AND seq = ? AND state = 3');
-  const dead = prepare<{ agent: AgentName; seq: number; at: number; owner: string }>(
-    `SELECT d.agent, d.seq, d.at, m.owner FROM delivery AS d JOIN message AS m USING (seq)
-     WHERE d.state = 3 AND (d.at, d.seq, d.agent) < (?, ?, ?)
-     ORDER BY d.at DESC, d.seq DESC, d.agent DESC LIMIT ${sweepRows}`,
+  const deadSent = prepare<DeadRow>(
+    `SELECT agent, seq, at FROM dead_sent WHERE owner = ? AND (at, seq, agent) < (?, ?, ?)
+     ORDER BY at DESC, seq DESC, agent DESC LIMIT ?`,
+  );
+  const deadIn = prepare<DeadRow>(
+    `SELECT agent, seq, at FROM delivery WHERE state = 3 AND agent = ? AND (at, seq, agent) < (?, ?, ?)
+     ORDER BY at DESC, seq DESC LIMIT ?`,
   );
   const deadAt = prepare<DeliveryRow & Omit<MessageRow, 'encoding' | 'size' | 'body'>>(
     `SELECT d.*, m.owner, m.readers, m.receivers, m.envelope FROM delivery AS d JOIN message AS m USING (seq)
@@ -221,8 +230,15 @@ export function openMail(
   const leasedCount = prepare<{ count: number }>(
     'SELECT count(*) AS count FROM delivery WHERE due > 0 AND agent = ? AND state = 1',
   );
+  const firstWaiting = urgencies
+    .map(
+      (urgent) =>
+        `SELECT min(seq) AS seq FROM delivery WHERE agent = :agent AND state = 0 AND urgency = ${urgent}`,
+    )
+    .join(' UNION ALL ');
   const oldestOf = prepare<{ time: number }>(
-    'SELECT m.time FROM delivery AS d JOIN message AS m USING (seq) WHERE d.agent = ? AND d.state < 2 ORDER BY d.seq LIMIT 1',
+    `SELECT time FROM message WHERE seq = (SELECT min(seq) FROM (${firstWaiting}
+       UNION ALL SELECT min(seq) FROM delivery WHERE due > 0 AND agent = :agent))`,
   );
   // One that is being put into mailboxes is in none of the further ones yet.
   const isSettled = `NOT EXISTS (SELECT 1 FROM delivery AS d WHERE d.seq = message.seq AND d.state < 2)
@@ -246,6 +262,8 @@ export function openMail(
   const endSpreading = prepare('DELETE FROM spreading WHERE seq = ?');
   const spreadingNow = prepare<{ seq: number; mailboxes: string }>('SELECT * FROM spreading');
 
+  const registered = prepare("SELECT 1 FROM entry WHERE kind = 'agent' AND key = ?");
+  const isTaken = (agent: AgentName) => registered.get(agent) !== undefined;
   const leave = prepare('INSERT INTO departure VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at');
   const leftAt = prepare<{ at: number }>('SELECT at FROM departure WHERE agent = ?');
 
@@ -461,11 +479,13 @@ export function openMail(
     const delivered: Delivered[] = [];
     let bytes = 0;
     for (const row of rows) {
-      bytes += sizeAt.get(row.seq)?.size ?? 0;
-      if (bytes > mostBytes && delivered.length > 0) break;
+      // Of a body that is not given out only its size is read.
+      if (delivered.length > 0 && bytes + (sizeAt.get(row.seq)?.size ?? 0) > mostBytes) break;
+      const stored = storedOf(messageAt.get(row.seq) as MessageRow);
+      bytes += stored.body.sizeBytes;
       setLeased.run(untilMs, nowMs, agent, row.seq);
       delivered.push({
-        stored: storedOf(messageAt.get(row.seq) as MessageRow),
+        stored,
         attempt: row.attempts + 1,
         untilMs,
         isReplay: row.is_replay === 1,
@@ -608,12 +628,30 @@ export function openMail(
 
   function backlogOf(agent: AgentName, all: number): Backlog {
     const leased = leasedCount.get(agent)?.count ?? 0;
-    return { agent, pending: all - leased, leased, oldestMs: oldestOf.get(agent)?.time };
+    return { agent, pending: all - leased, leased, oldestMs: oldestOf.get({ agent })?.time };
   }
 
   const read = async <Value>(work: () => Value) => onDisk(() => transactions.read(work));
 
   spreadLeft();
+
+  /** While nobody has the name. @returns how many messages were there. */
+  async function dropMailbox(agent: AgentName, reason: string, nowMs: number): Promise<number> {
+    let count = 0;
+    for (;;) {
+      // oxlint-disable-next-line no-await-in-loop -- in pieces, so that others are served between them
+      const rows = await change((wake) => {
+        if (isTaken(agent)) return 0;
+        wake(agent); // whoever waits there waits in vain
+        leave.run(agent, nowMs);
+        const some = allPending.all({ agent, most: sweepRows });
+        for (const row of some) die(row, reason, nowMs);
+        return some.length;
+      });
+      count += rows;
+      if (rows < sweepRows) return count;
+    }
+  }
 
   const engine = {
     async append(messages, nowMs) {
@@ -656,26 +694,11 @@ export function openMail(
         return { returned: rows.length - dead.length, dead };
       }),
 
-    async dropMailbox(agent, reason, nowMs) {
-      let count = 0;
-      for (;;) {
-        // oxlint-disable-next-line no-await-in-loop -- in pieces, so that others are served between them
-        const rows = await change((wake) => {
-          wake(agent); // whoever waits there waits in vain
-          leave.run(agent, nowMs);
-          const some = allPending.all(agent, sweepRows);
-          for (const row of some) die(row, reason, nowMs);
-          return some.length;
-        });
-        count += rows;
-        if (rows < sweepRows) return count;
-      }
-    },
-
     queued: async (agent, after, most) => read(() => queued.all(agent, after, most).map(({ seq }) => seq)),
 
     move: async (from, box, nowMs) =>
       change((wake) => {
+        if (from.hasLeft && isTaken(from.agent)) return 'unknown';
         wake(box.agent);
         return moveOne(from, box, nowMs);
       }),
@@ -689,24 +712,19 @@ export function openMail(
     sweep: async (nowMs, mostAttempts) => change((wake) => sweepNow(nowMs, mostAttempts, wake)),
 
     async deadLetters({ agents, owner }, before, most) {
-      const own = new Set(agents);
-      const found: DeadLetter[] = [];
-      for (let place = before; ; await nextTurn()) {
-        // Others may have very many: they are looked through in pieces, so that everybody is served between them.
-        const { agent, atMs, seq } = place;
-        const rows = await read(() => {
-          const some = dead.all(atMs, seq, agent);
-          const theirs = some.filter((row) => row.owner === owner || own.has(row.agent));
-          for (const row of theirs.slice(0, most - found.length)) {
-            const whole = deadAt.get(row.agent, row.seq);
-            if (whole) found.push({ ...deliveryOf(whole), stored: headOfStored(whole) });
-          }
-          return some;
-        });
-        const last = rows.at(-1);
-        if (!last || rows.length < sweepRows || found.length >= most) return found;
-        place = { agent: last.agent, atMs: last.at, seq: last.seq };
+      const until = [before.atMs, before.seq, before.agent, most] as const;
+      let rows = await read(() => deadSent.all(owner, ...until));
+      for (const some of slicesOf(agents, mailboxesAtOnce)) {
+        const more = await read(() => some.flatMap((agent) => deadIn.all(agent, ...until))); // oxlint-disable-line no-await-in-loop -- in pieces, so that others are served between them
+        rows = newestDead([...rows, ...more], most);
+        if (some.length === mailboxesAtOnce) await nextTurn(); // oxlint-disable-line no-await-in-loop
       }
+      return read(() =>
+        rows.flatMap(({ agent, seq }): DeadLetter[] => {
+          const row = deadAt.get(agent, seq);
+          return row ? [{ ...deliveryOf(row), stored: headOfStored(row) }] : [];
+        }),
+      );
     },
 
     revive: async (deadOne, box, expiresAtMs, nowMs) =>
@@ -783,6 +801,9 @@ export function openMail(
 
   return {
     engine,
+    dropMailbox,
+    inMailbox,
+    isTaken,
     /** Within a transaction of the caller's. */
     endEarlier(ms: number): void {
       dueEarlier.run(ms);

@@ -76,3 +76,27 @@ test('a message to very many reaches them all, also where the hub ended in the m
     { outcome: 'duplicate' },
   ]);
 });
+
+test('dead letters of others are not looked through, however many there are', async () => {
+  await using opened = await (engines['sqlite'] as NonNullable<(typeof engines)['sqlite']>)();
+  const { engine } = opened;
+  const nowhere = (id: string, owner: string) => {
+    const { stored, ...more } = messageOf(id, []);
+    return { ...more, stored: { ...stored, owner }, dead: 'no_route' };
+  };
+  await engine.append([nowhere('one', 'x')], start);
+  await engine.append(
+    Array.from({ length: 3_000 }, (_, at) => nowhere(`other-${at}`, 'y')),
+    start + 1,
+  );
+
+  let found: readonly unknown[] | undefined;
+  const listing = engine
+    .deadLetters({ agents: ['a'], owner: 'x' }, { atMs: Infinity, seq: Infinity, agent: '' }, 10)
+    .then((dead) => (found = dead));
+  // What goes on in pieces ends in a later turn of the event loop.
+  await new Promise(setImmediate);
+
+  expect(found).toHaveLength(1);
+  await listing;
+});

@@ -92,6 +92,7 @@ export function openSqlite(file: string, quota: Quota, listener: Listener, nowMs
        changed_at = excluded.changed_at, expires_at = excluded.expires_at`,
   );
   const remove = prepare('DELETE FROM entry WHERE kind = ? AND key = ? AND owner = ?');
+  const removeSubscription = prepare("DELETE FROM entry WHERE kind = 'subscription' AND key = ?");
   const removeExpired = prepare('DELETE FROM entry WHERE expires_at <= ?');
   const list = prepare<EntryRow>(
     `SELECT * FROM entry WHERE kind = ? AND key > ? AND (expires_at IS NULL OR expires_at > ?) ORDER BY key LIMIT ?`,
@@ -111,6 +112,7 @@ export function openSqlite(file: string, quota: Quota, listener: Listener, nowMs
   const removeReservations = prepare<{ name: string }>(
     'DELETE FROM reservation WHERE agent = ? RETURNING name',
   );
+  const holdsNames = prepare('SELECT 1 FROM reservation WHERE agent = ? LIMIT 1');
   const removePast = prepare('DELETE FROM reservation WHERE until <= ?');
   const reservations = prepare<ReservationRow>(
     'SELECT * FROM reservation WHERE until > ? ORDER BY name, agent',
@@ -123,13 +125,17 @@ export function openSqlite(file: string, quota: Quota, listener: Listener, nowMs
   const change = async <Value>(work: () => Value) => onDisk(() => transactions.write(work));
   const read = async <Value>(work: () => Value) => onDisk(() => transactions.read(work));
 
+  /** Whether one of this name has left something behind. */
+  const hasLeft = (agent: string) => mail.inMailbox(agent) > 0 || holdsNames.get(agent) !== undefined;
+
   function putNow(entry: Omit<Entry, 'version'>, version: number | undefined) {
     const { kind, key, owner, value, changedAtMs, expiresAtMs } = entry;
     const row = get.get(kind, key);
     const isThere = row && (row.expires_at === null || row.expires_at > changedAtMs);
     const isInTheWay = isThere && (row.owner !== owner || (version !== undefined && row.version !== version));
     if (isInTheWay) return { done: false, entry: entryOf(row) };
-    if (!isThere && version) return { done: false, entry: { ...entry, version: 0 } };
+    if (!isThere && (version || (kind === 'agent' && !row && hasLeft(key))))
+      return { done: false, entry: { ...entry, version: 0 } };
     const next = (row?.version ?? 0) + 1;
     put.run(kind, key, owner, next, JSON.stringify(value), changedAtMs, expiresAtMs ?? null);
     return { done: true, entry: { ...entry, version: next } };
@@ -185,6 +191,18 @@ export function openSqlite(file: string, quota: Quota, listener: Listener, nowMs
       const isDone = await change(() => remove.run(kind, key, owner).changes > 0);
       if (isDone && isShared(kind)) listener.changed({ removed: { kind, key } });
       return isDone;
+    },
+
+    async vacate(agent, subscriptions, reason, nowMs) {
+      const { ended, released } = await change(() => {
+        if (mail.isTaken(agent)) return { ended: [], released: 0 };
+        return {
+          ended: subscriptions.filter((key) => removeSubscription.run(key).changes > 0),
+          released: removeReservations.all(agent).length,
+        };
+      });
+      for (const key of ended) listener.changed({ removed: { kind: 'subscription', key } });
+      return { dead: await mail.dropMailbox(agent, reason, nowMs), released };
     },
 
     get: async (kind, key, nowMs) =>

@@ -80,8 +80,8 @@ export async function route(
   const rules: string[] = [];
   for (const rule of directory.rulesFor(envelope.type, nowMs)) {
     if (!applies(rule.owner) || !rule.takes(envelope, body)) continue;
-    rules.push(rule.key);
-    await byRule(routing, rule, { by: 'rule', what: rule.key });
+    rules.push(rule.name);
+    await byRule(routing, rule, { by: 'rule', what: rule.name });
   }
   if (rules.length > 0 && (routing.found.size > 0 || !routing.leadsBack))
     return routeOf(routing, `Nobody is where the rule ${rules.join(', ')} leads.`);

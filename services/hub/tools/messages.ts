@@ -23,7 +23,7 @@ import {
   longestLeaseMs,
   longestTtlMs,
   longestWaitMs,
-  mostBodyBytes,
+  megabyte,
   mostMessagesPerCall,
 } from '../limits.ts';
 import { objectField } from '../objects.ts';
@@ -119,6 +119,8 @@ export const sendMessage = defineTool({
     'Send a message to agents by name, to whoever has a capability, or to a topic. It is kept until each receiver has acknowledged it.',
   effect: 'write',
   hints: adding,
+  // With a place for each, a token would have but a few in each commit.
+  needsNoPlace: true,
   input: draftField,
   output: sentOut,
 
@@ -201,14 +203,14 @@ export const receiveMessages = defineTool({
     max_bytes: z
       .int()
       .min(1)
-      .max(mostBodyBytes)
+      .max(megabyte)
       .default(pageBytes)
-      .describe('Of bodies together. One longer is told by its beginning: get_message.'),
+      .describe('Of bodies together; longer ones are cut: get_message.'),
     acknowledge: z
       .array(receiptField)
       .max(mostMessagesPerCall)
       .default([])
-      .describe('Receipts of earlier ones that are done.'),
+      .describe('Receipts of those that are done.'),
   }),
   output: z.object({
     messages: z.array(deliveredOut).describe(`With ${messageTold}, attempt, leased_until and replay.`),
@@ -259,9 +261,10 @@ async function acknowledged({ receiving }: Hub, agent: string, receipts: readonl
 export const acknowledgeMessages = defineTool({
   name: 'acknowledge_messages',
   title: 'Acknowledge Messages',
-  description: 'Say that messages are dealt with: they do not come again.',
+  description: 'Say that messages are dealt with: they come no more.',
   effect: 'write',
   hints: completing,
+  needsNoPlace: true,
   input: z.object({
     agent: actingField,
     receipts: z.array(receiptField).min(1).max(mostMessagesPerCall).describe('Of messages.'),
@@ -284,6 +287,7 @@ export const rejectMessages = defineTool({
   description: 'Give messages back that you cannot deal with: they come again later, or become dead letters.',
   effect: 'write',
   hints: completing,
+  needsNoPlace: true,
   input: z.object({
     agent: actingField,
     messages: z.array(rejection).min(1).max(mostMessagesPerCall).describe('Which, and why.'),
@@ -322,6 +326,7 @@ export const extendLeases = defineTool({
   description: 'Keep messages longer that you still work on.',
   effect: 'write',
   hints: completing,
+  needsNoPlace: true,
   input: z.object({
     agent: actingField,
     receipts: z.array(receiptField).min(1).max(mostMessagesPerCall).describe('Of messages.'),
@@ -348,14 +353,15 @@ export const extendLeases = defineTool({
 export const getMessage = defineTool({
   name: 'get_message',
   title: 'Get Message',
-  description: 'Read the body of one message as JSON text, a page at a time: for long ones.',
+  description: 'Read the body of a message as JSON, in pages.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
     from: agentNameField.describe('Its sender.'),
     id: idField.describe('Its id.'),
-    offset: z.int().min(0).default(0).describe('Where to begin, in characters: next of the page before.'),
+    offset: z.int().min(0).default(0).describe('Where to begin: next of the page before.'),
+    max_bytes: z.int().min(1).max(megabyte).default(pageBytes).describe('Of a page.'),
   }),
   output: z.object({
     text: z.string().describe('JSON, or a page of it.'),
@@ -365,10 +371,10 @@ export const getMessage = defineTool({
   text: ({ text, next }) =>
     next === undefined ? text : `${text}\n[truncated: call again with offset ${next}]`,
 
-  async handler({ from, id, offset }, { history }: Hub, { caller }) {
+  async handler({ from, id, offset, max_bytes: mostBytes }, { history }: Hub, { caller }) {
     const { body } = await history.visible(from, id, caller);
     const text = await jsonOf(body);
-    const page = pageOf(text, Math.min(offset, text.length), pageBytes);
+    const page = pageOf(text, Math.min(offset, text.length), mostBytes);
     return {
       text: page.text,
       body_bytes: body.sizeBytes,

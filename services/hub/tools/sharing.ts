@@ -211,7 +211,7 @@ export const listSharedContext = defineTool({
     const [after] = decodeCursor('list_shared_context', args, cursor, z.tuple([z.string()]), ['']);
     const { found, next } = await contexts.list(after, args.limit, caller);
     const rows = fitting(found.map(contextRow));
-    const place = rows.length < found.length ? rows.at(-1)?.key : next;
+    const place = rows.length < found.length ? found[rows.length - 1]?.place : next;
     return {
       shared: rows,
       ...continued('list_shared_context', args, place === undefined ? undefined : [place]),

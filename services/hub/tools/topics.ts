@@ -7,7 +7,14 @@ import { completing, reading, replacing } from '#runtime/hints.ts';
 import { fitting } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { ruleValue, subscriptionValue, type Directory, type Rule, type RuleValue } from '../directory.ts';
+import {
+  ruleKey,
+  ruleValue,
+  subscriptionValue,
+  type Directory,
+  type Rule,
+  type RuleValue,
+} from '../directory.ts';
 import { actingField } from '../fields.ts';
 import type { Hub } from '../hub.ts';
 import {
@@ -128,21 +135,19 @@ export const setRoutingRule = defineTool({
     const nowMs = mesh.now();
     const { engine, directory, policy } = mesh;
     const own = directory.allRules(nowMs).filter(({ owner }) => owner === caller);
-    if (own.length >= mostRulesPerToken && !own.some(({ key }) => key === name))
+    if (own.length >= mostRulesPerToken && !own.some((rule) => rule.name === name))
       throw new ToolError('too_large', `Your token has ${own.length} rules already.`, {
         hint: 'Call delete_routing_rule.',
       });
     await engine.current();
-    const { done, entry } = await engine.put({
+    const { entry } = await engine.put({
       kind: 'rule',
-      key: name,
+      key: ruleKey(name, caller),
       owner: caller,
       value: { ...value, owners: ownersOf(value.route_to, directory, nowMs) },
       changedAtMs: nowMs,
       expiresAtMs: undefined,
     });
-    if (!done)
-      throw new ToolError('conflict', `Another token has a rule ${name}.`, { hint: 'Choose another name.' });
     return {
       name,
       version: entry.version,
@@ -160,7 +165,7 @@ export const deleteRoutingRule = defineTool({
   input: z.object({ name: ruleName }),
   output: z.object({ deleted: z.boolean().describe('Whether you had it.') }),
   handler: async ({ name }, { mesh }: Hub, { caller }) => ({
-    deleted: await mesh.engine.remove('rule', name, caller),
+    deleted: await mesh.engine.remove('rule', ruleKey(name, caller), caller),
   }),
 });
 
@@ -175,8 +180,8 @@ function ownersOf(to: RuleValue['route_to'], directory: Directory, nowMs: number
   );
 }
 
-const ruleRow = ({ key, owner, value: { owners: _owners, ...value } }: Rule, caller: string) => ({
-  name: key,
+const ruleRow = ({ name, owner, value: { owners: _owners, ...value } }: Rule, caller: string) => ({
+  name,
   yours: owner === caller,
   ...value,
 });

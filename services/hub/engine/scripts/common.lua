@@ -470,6 +470,9 @@ local function changed(kind, key, text)
   call('PUBLISH', K .. ':wake', '')
 end
 
+-- Whether an agent of this name is registered.
+local function isTaken(agent) return call('HEXISTS', keyOf('e', 'agent'), agent) == 1 end
+
 -- Reservations: r hash NAME and agent -> fence, end, whether shared, rest, each on a line; rn sorted set (by words) of the same
 -- names; rx sorted set of them by their end; ra:AGENT set of names.
 local function unreserve(name, agent)

@@ -1,6 +1,7 @@
--- ARGV: agent and place of what waits, agent that gets it, most, now.
-local from, seq, agent, most, now = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+-- ARGV: agent and place of what waits, agent that gets it, most, now, whether only while nobody has the name ('1').
+local from, seq, agent, most, now, hasLeft = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6] == '1'
 local one = find(from, seq)
+if hasLeft and isTaken(from) then return 'unknown' end
 if not one or one.state ~= PENDING or from == agent then return 'unknown' end
 if waiting(agent) >= most then return 'full' end
 local before = find(agent, seq)

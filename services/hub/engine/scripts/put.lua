@@ -6,6 +6,11 @@ local text = call('HGET', keyOf('e', kind), key)
 local before = text and documentOf(text)
 local isThere = before and (before.expires == '' or tonumber(before.expires) > tonumber(now))
 if isThere and (before.owner ~= owner or (wanted ~= '' and before.version ~= tonumber(wanted))) then return { 0, text } end
+-- Nobody takes over what one of the name before has left.
+local function hasLeft(agent)
+  return call('EXISTS', keyOf('x', agent), keyOf('y', agent), keyOf('q', agent), keyOf('w', agent), keyOf('ra', agent)) > 0
+end
+if kind == 'agent' and not before and hasLeft(key) then return { 0, '' } end
 if not isThere and wanted ~= '' and wanted ~= '0' then return { 0, '' } end
 if before then count(before, -1) end
 local held = count({ owner = owner, value = value }, 1)
