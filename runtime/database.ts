@@ -342,8 +342,6 @@ async function allOf(promises: readonly Promise<void>[]): Promise<void> {
 
 /** Makes the statements once: `database.transaction` makes them anew each time. */
 export function transactionsOf(database: Database): Transactions {
-  // Each change of a group could be taken back alone. In a file, what that takes would cost a fifth of a small change.
-  database.pragma('temp_store = MEMORY');
   const begin = database.prepare('BEGIN');
   const beginImmediate = database.prepare('BEGIN IMMEDIATE');
   const commit = database.prepare('COMMIT');
