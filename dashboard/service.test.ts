@@ -83,7 +83,7 @@ test('a link that is good once signs a browser in, and is worth nothing afterwar
   expect((await ask({})).status).toBe(401);
   const narrow = await createToken(served.dataRoot, { name: 'narrow', scope: ['memory'], expiresAt: null });
   await vi.waitFor(async () => expect((await ask({ authorization: `Bearer ${narrow}` })).status).toBe(403));
-  expect((await served.get('/sign-in-link', served.bearer)).status).toBe(404);
+  expect((await served.get('/sign-in-link', served.bearer)).status).toBe(405);
 });
 
 test('a link that is not opened yet ends with its token', async () => {

@@ -146,9 +146,13 @@ test('a hostile text takes no longer than its length is worth', () => {
       '"\\'.repeat(length / 2),
       "' ".repeat(length / 2),
     ];
-    const { user } = process.threadCpuUsage();
-    for (const text of texts) redactedWords(['app', text]);
-    return (process.threadCpuUsage().user - user) / 1_000;
+    // The best of some: what else the thread had to do in a round is none of its work.
+    const rounds = Array.from({ length: 3 }, () => {
+      const { user } = process.threadCpuUsage();
+      for (const text of texts) redactedWords(['app', text]);
+      return (process.threadCpuUsage().user - user) / 1_000;
+    });
+    return Math.min(...rounds);
   };
   cpuMs(1_000);
 

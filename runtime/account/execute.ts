@@ -107,11 +107,11 @@ function requireFewNames({ name, input }: AnyTool<never>, args: unknown): void {
   );
 }
 
-/** What cannot be kept as it was meant is not taken. @throws ToolError invalid_input. */
+/** What cannot be kept as it was meant is not taken; in a list, the tool judges each one by itself. @throws ToolError invalid_input. */
 function requireNumbers({ name }: AnyTool<never>, args: unknown): void {
   if (typeof args !== 'object' || args === null) return;
   for (const [where, value] of Object.entries(args)) {
-    if (!hasEndlessNumber(value)) continue;
+    if (Array.isArray(value) || !hasEndlessNumber(value)) continue;
     throw new ToolError(
       'invalid_input',
       `Invalid arguments for ${name}: ${where.slice(0, maxNameLength)}: has a number that is too large to be one, such as 1e999.`,

@@ -1,6 +1,8 @@
 /** JSON objects as clients give them. */
 import { z } from 'zod';
 
+import { hasEndlessNumber } from '#runtime/numbers.ts';
+
 /** What is no object, or would lose a key on its way. */
 export const wholeObject = z
   .unknown()
@@ -8,6 +10,10 @@ export const wholeObject = z
   // A record loses this key in silence.
   .refine((given) => typeof given !== 'object' || given === null || !Object.hasOwn(given, '__proto__'), {
     error: 'must have no key __proto__',
+    abort: true,
+  })
+  .refine((given) => !hasEndlessNumber(given), {
+    error: 'must have no number that is too large to be one, such as 1e999',
     abort: true,
   });
 

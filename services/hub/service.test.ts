@@ -678,6 +678,7 @@ describe('messages', () => {
       'too_large',
     ],
     ['a time to live of nothing', { to: ['b'], ttl_seconds: 0 }, 'invalid_input'],
+    ['a number that is too large to be one', { to: ['b'], body: { n: [1, Infinity] } }, 'invalid_input'],
   ];
   test.each(wrong)('with %s are refused, and nothing is kept', async (_what, args, code) => {
     await using trial = await withAgents({ a: [], b: [] });

@@ -166,7 +166,7 @@ describe('OTLP', () => {
     expect((await post('{}', json, other)).status).toBe(403);
     expect(
       (await fetch(`${served.url}/v1/logs`, { headers: { authorization: `Bearer ${served.token}` } })).status,
-    ).toBe(404);
+    ).toBe(405);
   });
 });
 
