@@ -95,7 +95,7 @@ test('a number that is too large to be one is refused, and not taken for none', 
 test('such a number is refused over MCP too, alone and as one of several messages', async () => {
   const { url, token } = rest.fronted.gateway;
   const call = (id: number) =>
-    `{"jsonrpc":"2.0","id":${id},"method":"tools/call","params":{"name":"create_tasks","arguments":{"tasks":[{"title":"Try","work":{"n":1e400}}]}}}`;
+    `{"jsonrpc":"2.0","id":${id},"method":"tools/call","params":{"name":"create_tasks","arguments":{"tasks":[{"title":"Try","steps":[{"tool":"x","arguments":{"n":1e400}}]}]}}}`;
   for (const body of [call(1), `[${call(1)},${call(2)}]`]) {
     const answer = await fetch(`${url}/mcp`, {
       method: 'POST',

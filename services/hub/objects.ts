@@ -11,10 +11,11 @@ export const wholeObject = z
   .refine((given) => typeof given !== 'object' || given === null || !Object.hasOwn(given, '__proto__'), {
     error: 'must have no key __proto__',
     abort: true,
-  })
+  });
+
+export const objectField = wholeObject
   .refine((given) => !hasEndlessNumber(given), {
     error: 'must have no number that is too large to be one, such as 1e999',
     abort: true,
-  });
-
-export const objectField = wholeObject.pipe(z.record(z.string(), z.unknown()));
+  })
+  .pipe(z.record(z.string(), z.unknown()));

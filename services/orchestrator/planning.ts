@@ -1,6 +1,7 @@
 /** What a call asks for, as tasks whose dependencies are known: checked whole before anything is made. Pure. */
 import { ToolError } from '#runtime/errors.ts';
 import { isDeeper } from '#runtime/depth.ts';
+import { hasEndlessNumber } from '#runtime/numbers.ts';
 import type { Steps } from '#runtime/turns.ts';
 
 import type { TaskSpec, Work } from './fields.ts';
@@ -67,6 +68,11 @@ function plannedTask(spec: TaskSpec, place: number, placeOf: ReadonlyMap<string,
         'Use the key of another task of the same call, or an id such as t12-x7k2 that list_tasks tells.',
       );
   }
+  if (spec.steps?.some((step) => hasEndlessNumber(step.arguments)))
+    throw refused(
+      `The steps of ${nameOf(spec, place)} have a number that is too large to be one, such as 1e999.`,
+      'Send numbers below 1.8e308, or send it as a text.',
+    );
   if (spec.steps?.some((step) => isDeeper(step.arguments, deepest)))
     throw refused(
       `The steps of ${nameOf(spec, place)} have arguments of more than ${deepest} levels.`,
