@@ -68,11 +68,21 @@ export function openGateway(port: number, secret: () => Promise<string>): Gatewa
   // Not a browser's number of connections: as many as calls may wait at once.
   const connections = new Agent({ keepAlive: true, maxSockets: 32 });
   let known: string | undefined;
+  let asking: Promise<string> | undefined;
+
+  /** Two who asked at once would each make a token of the same name. */
+  async function askSecret(): Promise<string> {
+    asking ??= secret().finally(() => {
+      asking = undefined;
+    });
+    return asking;
+  }
 
   async function once(wanted: Wanted) {
-    known ??= await secret();
-    const answer = await ask({ ...wanted, connections, port, secret: known });
-    if (answer.status === 401) known = undefined;
+    const used = (known ??= await askSecret());
+    const answer = await ask({ ...wanted, connections, port, secret: used });
+    // Another call may have a new one by now.
+    if (answer.status === 401 && known === used) known = undefined;
     return answer;
   }
 
