@@ -99,7 +99,7 @@ export const executeTask = defineTool({
   description: 'Have the agent do a task at once, and hear what came of it.',
   effect: 'write',
   untrusted: 'bounded',
-  hints: { ...adding, destructive: false, openWorld: true },
+  hints: { ...adding, openWorld: true },
   timeoutMs: longestAtOnceMs,
   input: z.object({
     title: words(500, 'What is to be done.').min(1),

@@ -19,6 +19,7 @@ import { ask } from '../../tests/support/conformance/asking-tools.ts';
 import { fixtureTool } from '../../tests/support/conformance/fixture.ts';
 import { grpcClient, type GrpcClient, type Message } from '../../tests/support/grpc-client.ts';
 import { differences } from '../../tests/support/proto-differences.ts';
+import type { Told } from '../../tests/support/rest.ts';
 import { serve, type Served } from '../../tests/support/serve.ts';
 import { integrationFace } from '../integration-face.ts';
 import { callIntegration, listIntegrations } from '../rest/integrations.ts';
@@ -139,8 +140,7 @@ test('over REST they are platforms, whose operations are asked for by their own 
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
       ...(body && { method: 'POST', body: JSON.stringify(body) }),
     });
-    // oxlint-disable-next-line typescript/no-explicit-any -- read field by field
-    const { data, errors } = (await response.json()) as any;
+    const { data, errors } = (await response.json()) as Told['body'];
     return { http: response.status, data, error: errors[0] };
   };
   const reader = await createToken(gateway.dataRoot, {
@@ -176,9 +176,9 @@ test('over REST they are platforms, whose operations are asked for by their own 
     // oxlint-disable-next-line no-await-in-loop -- one after the other
     const refused = await ask(path, body, token);
     expect({ path, http: refused.http }).toEqual({ path, http });
-    expect(refused.error.message).toMatch(words);
+    expect(refused.error?.message).toMatch(words);
   }
-  expect((await ask('/slack', { operation: 'x' })).error.hint).toContain('flotilla upstream add');
+  expect((await ask('/slack', { operation: 'x' })).error?.hint).toContain('flotilla upstream add');
 });
 
 test('over gRPC they are the same, for a stock client', async () => {
