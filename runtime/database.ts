@@ -2,9 +2,11 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, linkSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { isMainThread } from 'node:worker_threads';
 
 import Sqlite from 'better-sqlite3';
 
+import { Checkpoints } from './data/checkpoints.ts';
 import { ConfigError, DamagedDataError, ToolError, UnavailableError } from './errors.ts';
 import { makeFolder, syncFolder } from './files.ts';
 import { atTurnEnd } from './turns.ts';
@@ -13,6 +15,8 @@ export type Database = Sqlite.Database;
 export type Statement<Row> = Sqlite.Statement<unknown[], Row>;
 
 const busyTimeoutMs = 5_000;
+
+const checkpointsOf = new WeakMap<Database, Checkpoints>();
 
 /**
  * Opens a database and brings its schema up to date.
@@ -34,7 +38,10 @@ export function openDatabase(file: string, migrations: string): Database {
         throw damaged(file, 'it is gone, but its log is there');
       else create(file, migrations);
     }
-    return openMigrated(file, migrations);
+    const database = openMigrated(file, migrations);
+    // A thread of its own may take its time with a checkpoint.
+    if (isMainThread && !database.memory) checkpointsOf.set(database, new Checkpoints(database));
+    return database;
   } catch (error) {
     throw error instanceof Sqlite.SqliteError ? explained(file, error) : error;
   }
@@ -349,6 +356,7 @@ export function transactionsOf(database: Database): Transactions {
   const savepoint = database.prepare('SAVEPOINT member');
   const release = database.prepare('RELEASE member');
   const rollbackMember = database.prepare('ROLLBACK TO member');
+  const checkpoints = checkpointsOf.get(database);
   let group: Group | undefined;
   /** Whether the reads of this turn have a transaction open. */
   let isReading = false;
@@ -380,6 +388,7 @@ export function transactionsOf(database: Database): Transactions {
       () => {
         const value = work();
         commit.run();
+        if (start === beginImmediate) checkpoints?.committed();
         return value;
       },
       () => rollback.run(),
@@ -473,6 +482,7 @@ export function transactionsOf(database: Database): Transactions {
     if (!opened) return;
     try {
       commit.run();
+      checkpoints?.committed();
       opened.end();
     } catch (error) {
       if (database.inTransaction) rollback.run();

@@ -6,6 +6,7 @@ import { takeTurn } from '#runtime/turns.ts';
 import type { Agents } from './agents.ts';
 import { mailboxOf, type Agent } from './directory.ts';
 import type { DeadLetter, DeadPlace, Delivery, Page, Placed, Receiver } from './engine/engine.ts';
+import { slicesOf } from './engine/parts.ts';
 import { hubName, pagesPerCall, readAtOnce, readPerCall } from './limits.ts';
 import type { Mesh } from './mesh.ts';
 import type { AgentName, Stored } from './message.ts';
@@ -31,6 +32,9 @@ export interface Found {
 }
 
 export type History = ReturnType<typeof openHistory>;
+
+/** Messages that one change puts into a mailbox: a millisecond or two. */
+const replayedAtOnce = 100;
 
 /** Places are in the order of arrival; where a clock was set back, times are not quite. */
 const clockSlackMs = 60_000;
@@ -65,10 +69,10 @@ const maySendTo = (
   receiver.owner === caller ||
   (owner === caller && envelope.source !== hubName);
 
-/** Reads a page when it is the caller's turn: who reads everything many times at once keeps nobody waiting for all of it. */
-async function inTurnOf<Value>(caller: string, read: () => Promise<Value>): Promise<Value> {
+/** Does a piece when it is the caller's turn: who reads or replays everything many times at once keeps nobody waiting for all of it. */
+async function inTurnOf<Value>(caller: string, piece: () => Promise<Value>): Promise<Value> {
   return new Promise((done) => {
-    takeTurn(caller, () => done(read()), true);
+    takeTurn(caller, () => done(piece()), true);
   });
 }
 
@@ -191,7 +195,9 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
       const own = await agents.acting(agent, caller, now());
       const { messages, next } = await search(query, from, caller);
       const seqs = messages.map(({ seq }) => seq);
-      const replayed = await engine.replay(mailboxOf(own), seqs, now());
+      let replayed = 0;
+      for (const some of slicesOf(seqs, replayedAtOnce))
+        replayed += await inTurnOf(caller, async () => engine.replay(mailboxOf(own), some, now())); // oxlint-disable-line no-await-in-loop -- oldest first
       return { replayed, left: seqs.length - replayed, next };
     },
 

@@ -63,7 +63,7 @@ type HeadRow = Pick<MessageRow, 'seq' | 'envelope' | 'owner'>;
 /** Bodies that one page of the log holds at most, beside the first. */
 const pageOfLogBytes = 1_048_576;
 /** Mailboxes that one change fills at most: some milliseconds of work. */
-const placesAtOnce = 200;
+const placesAtOnce = 100;
 /** Places of the log that are looked through for one agent at once: some milliseconds of work. */
 const placesOfLog = 5_000;
 /** Mailboxes whose dead letters are looked for at once: some milliseconds of work. */

@@ -79,8 +79,6 @@ function coveringNames(name: string): string[] {
  */
 export function openSqlite(file: string, quota: Quota, listener: Listener, nowMs?: number): Engine {
   const database = openDatabase(file, migrations);
-  // A checkpoint writes each changed page once, however often it was changed: so not too often. 4 KB each.
-  database.pragma('wal_autocheckpoint = 8000');
   database.pragma('cache_size = -65536');
   const transactions = transactionsOf(database);
   const prepare = <Row>(sql: string) => database.prepare<unknown[], Row>(sql);

@@ -28,8 +28,6 @@ const noRows: readonly Readonly<Record<string, unknown>>[] = [];
 /** @throws DamagedDataError when its file is damaged; UnavailableError when the disk is full. */
 export function openSqlite(file: string, quota: Quota): Engine {
   const database = openDatabase(file, migrations);
-  // A checkpoint writes each changed page once, however often it was changed: so not too often. 4 KB each.
-  database.pragma('wal_autocheckpoint = 8000');
   database.pragma('cache_size = -65536');
   const transactions = transactionsOf(database);
   const quotas = openQuotas(database, quota, remedy);

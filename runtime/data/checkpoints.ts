@@ -1,0 +1,88 @@
+/**
+ * Moves what lies in the log of a database (SQLite's WAL) into the database itself. By itself SQLite does so with the commit that makes
+ * the log too long, which takes 40 ms and more in which the thread that commits serves nobody: so another thread does it.
+ */
+import { performance } from 'node:perf_hooks';
+
+import type { Database } from '../database.ts';
+import { Link } from '../link.ts';
+import type { CheckpointHandlers } from './checkpoint-thread.ts';
+
+/**
+ * Pages (of 4 KB) that begin a checkpoint. It writes each page once, however often that was changed, so not too often; and meanwhile
+ * commits wait longer for the disk, so not too much at once.
+ */
+export const worthPages = 4_000;
+/**
+ * A thread beside a writer that never rests does not come to the end of the log, so that it grows: when it is so long, the one who
+ * commits moves the rest, which takes some 20 ms.
+ */
+export const longPages = 32_000;
+/** Where the thread does not keep up, SQLite does it by itself. */
+const mostPages = 2 * longPages;
+/** To look takes 10 µs. */
+const lookEveryMs = 20;
+/** The thread ends when nothing was to be done for so long; it takes 10 MB. */
+const idleMs = 30_000;
+
+const program = new URL('checkpoint-thread.ts', import.meta.url);
+
+export class Checkpoints {
+  readonly #database: Database;
+  readonly #state;
+  #lookedAtMs = 0;
+  #thread: Link<CheckpointHandlers> | undefined;
+  #isAtWork = false;
+  /** Whether the thread has just moved all of a long log but what was written meanwhile. */
+  #isEnding = false;
+  #idle: NodeJS.Timeout | undefined;
+
+  constructor(database: Database) {
+    database.pragma(`wal_autocheckpoint = ${mostPages}`);
+    this.#database = database;
+    this.#state = database.prepare<[], { log: number; checkpointed: number }>('PRAGMA wal_checkpoint(NOOP)');
+  }
+
+  /**
+   * Called after each commit, outside of a transaction. Never throws: what kept the log from being moved (a full disk) keeps nothing from
+   * the log, which holds all that was written, and is moved later.
+   */
+  committed(): void {
+    if (this.#isAtWork) return;
+    try {
+      this.#look();
+    } catch {}
+  }
+
+  #look(): void {
+    if (this.#isEnding) {
+      this.#isEnding = false;
+      this.#database.pragma('wal_checkpoint(PASSIVE)');
+      return;
+    }
+    const nowMs = performance.now();
+    if (nowMs - this.#lookedAtMs < lookEveryMs) return;
+    this.#lookedAtMs = nowMs;
+    const { log, checkpointed } = this.#state.get() ?? { log: 0, checkpointed: 0 };
+    if (log - checkpointed >= worthPages) void this.#begin(log);
+  }
+
+  async #begin(log: number): Promise<void> {
+    this.#isAtWork = true;
+    clearTimeout(this.#idle);
+    this.#thread ??= new Link(program, this.#database.name, () => {});
+    const thread = this.#thread;
+    try {
+      await thread.ask('checkpoint', undefined);
+      this.#isEnding = log >= longPages;
+    } catch {
+      // As in `committed`.
+    }
+    this.#isAtWork = false;
+    if (thread.gone) this.#thread = undefined;
+    this.#idle = setTimeout(() => {
+      this.#thread = undefined;
+      void thread[Symbol.asyncDispose]();
+    }, idleMs).unref();
+  }
+}
