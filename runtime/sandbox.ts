@@ -4,14 +4,7 @@
  * limits, with or without a sandbox. It is made for each program anew: by bubblewrap, and where that is missing, by
  * util-linux and Perl, which hold to the same flags (`sandbox-maker.pl`).
  */
-import {
-  execFile,
-  execFileSync,
-  spawn,
-  spawnSync,
-  type ChildProcessByStdio,
-  type StdioOptions,
-} from 'node:child_process';
+import { execFile, execFileSync, spawnSync, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -23,7 +16,7 @@ import { fileURLToPath } from 'node:url';
 import { ToolError } from './errors.ts';
 import { contains } from './roots.ts';
 import { systemCallFilter } from './sandbox-filter.ts';
-import { startBeside, type Child, type Order } from './starter.ts';
+import { startHere, startProgram, type Child, type Order, type Process } from './starter.ts';
 
 /** A file or folder of the host, by its real path, at the same place inside. */
 export interface Mount {
@@ -117,14 +110,11 @@ const packages = {
  * @throws ToolError `unavailable` where it cannot be made.
  */
 export async function startConfined(program: Program): Promise<Confined> {
-  const order = orderFor(program);
-  return (await startBeside(order)) ?? startHere(order);
+  return startProgram(orderFor(program));
 }
 
 /** The same at once, which holds the loop the longer the more memory this process has: for a program that stays. */
 export const startConfinedNow = (program: Program): Process => startHere(orderFor(program));
-
-export type Process = ChildProcessByStdio<Writable, Readable, Readable>;
 
 function orderFor(program: Program): Order {
   const { file, args, cwd, env, limits, view, asNobody, hasChannel = false, maker = bestMaker() } = program;
@@ -149,23 +139,6 @@ function orderFor(program: Program): Order {
   // Its own environment is empty: the first process inside keeps it, for everyone there to read.
   const inputs = [Buffer.from(flags.join('\0')), filter];
   return { file: first, args: rest, cwd: '/', env: {}, inputs, hasChannel };
-}
-
-function startHere({ file, args, cwd, env, inputs, hasChannel }: Order): Process {
-  const between = hasChannel ? ['ignore' as const, 'ignore' as const] : [];
-  const stdio: StdioOptions = [
-    ...(['pipe', 'pipe', 'pipe'] as const),
-    ...(inputs.length > 0 ? inputs.map(() => 'pipe' as const) : between),
-    ...(hasChannel ? (['pipe', 'pipe'] as const) : []),
-  ];
-  const child = spawn(file, args, { cwd, env, stdio, detached: true });
-  inputs.forEach((bytes, index) => {
-    const pipe = child.stdio[3 + index] as Writable;
-    // One that failed to start reads none of it, which its exit tells better.
-    pipe.on('error', () => {});
-    pipe.end(bytes);
-  });
-  return child as Process;
 }
 
 /** The one that worked last, or the first that is there. */

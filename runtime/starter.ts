@@ -3,7 +3,7 @@
  * and 13 for 270, in which nobody is answered. So a small process of its own forks (`starter.pl`), and this one opens its
  * ends of the pipes.
  */
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcessByStdio, type StdioOptions } from 'node:child_process';
 import { EventEmitter } from 'node:events';
 import { constants as files, existsSync, openSync } from 'node:fs';
 import { Socket } from 'node:net';
@@ -35,10 +35,35 @@ export interface Child extends EventEmitter {
   kill(signal?: NodeJS.Signals): boolean;
 }
 
+/** Beside this process, or by this process itself where nothing else can. */
+export async function startProgram(order: Order): Promise<Child> {
+  return (await startBeside(order)) ?? startHere(order);
+}
+
 /** @returns `undefined` where nothing can start it but this process itself. */
 export async function startBeside(order: Order): Promise<Child | undefined> {
   starter ??= openStarter();
   return starter?.start(order);
+}
+
+export type Process = ChildProcessByStdio<Writable, Readable, Readable>;
+
+/** At once, which holds the loop the longer the more memory this process has. */
+export function startHere({ file, args, cwd, env, inputs, hasChannel }: Order): Process {
+  const between = hasChannel ? ['ignore' as const, 'ignore' as const] : [];
+  const stdio: StdioOptions = [
+    ...(['pipe', 'pipe', 'pipe'] as const),
+    ...(inputs.length > 0 ? inputs.map(() => 'pipe' as const) : between),
+    ...(hasChannel ? (['pipe', 'pipe'] as const) : []),
+  ];
+  const child = spawn(file, args, { cwd, env, stdio, detached: true });
+  inputs.forEach((bytes, index) => {
+    const pipe = child.stdio[3 + index] as Writable;
+    // One that failed to start reads none of it, which its exit tells better.
+    pipe.on('error', () => {});
+    pipe.end(bytes);
+  });
+  return child as Process;
 }
 
 const perl = '/usr/bin/perl';

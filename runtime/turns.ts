@@ -74,15 +74,17 @@ export function takeTurn(caller: string, work: () => void, isPiece = false): voi
 export async function inTurn<Value>(
   { caller, operation }: Pick<Call, 'caller' | 'operation'>,
   work: () => Value,
+  isPiece = false,
 ): Promise<Value> {
   return new Promise((resolve, reject) => {
-    takeTurn(caller, () => {
+    const act = () => {
       try {
         resolve(onAccount(caller, operation, work));
       } catch (error) {
         reject(error);
       }
-    });
+    };
+    takeTurn(caller, act, isPiece);
   });
 }
 

@@ -87,9 +87,20 @@ function meant<Deps>(
 
 function handled<Deps>(tool: AnyTool<Deps>, answer: unknown, call: Call): Executed | Promise<Executed> {
   // What took its time may be long: checking it is the caller's work as well.
-  return answer instanceof Promise
-    ? answer.then(async (value: unknown) => inTurn(call, () => checked(tool, value)))
-    : checked(tool, answer);
+  if (answer instanceof Promise)
+    return answer.then(async (value: unknown) => inTurn(call, () => checked(tool, value), isLong(value)));
+  return isLong(answer) ? inTurn(call, () => checked(tool, answer), true) : checked(tool, answer);
+}
+
+const longTextLength = 65_536;
+
+/** Whether to check an answer, to put it into text and to send it take a turn of the loop each. */
+export function isLong(answer: unknown): boolean {
+  if (typeof answer !== 'object' || answer === null) return false;
+  if (answer instanceof Reply) return isLong(answer.value);
+  return Object.values(answer).some((part: unknown) =>
+    typeof part === 'string' ? part.length > longTextLength : Array.isArray(part) && part.length > longList,
+  );
 }
 
 /** To find each of very many unknown names takes long. @throws ToolError invalid_input. */

@@ -15,9 +15,10 @@ import {
   type ToolResult,
   type Wire,
 } from '../account/calls.ts';
+import { isLong } from '../account/execute.ts';
 import { toolsByName, type AnyService } from '../service.ts';
 import { ProtocolResult, type AnyTool } from '../tool.ts';
-import { onAccount } from '../turns.ts';
+import { inTurn, onAccount } from '../turns.ts';
 import type { Admitted } from './gate.ts';
 import type { Mcp } from './mcp.ts';
 import { plainRequest, promisedBy, type PlainRequest, type Promised } from './plain-request.ts';
@@ -90,7 +91,12 @@ export function hotPath(path: HotPath, long: LongWay): LongWay {
     const result = callTool(account, exchange, wire, tool, args, path.deps);
     if (result instanceof Promise)
       result
-        .then((value) => onAccount(caller.name, tool.name, () => send(value)))
+        .then((value) => {
+          const call = { caller: caller.name, operation: tool.name };
+          return value instanceof ProtocolResult || !isLong(value.structuredContent)
+            ? onAccount(call.caller, call.operation, () => send(value))
+            : inTurn(call, () => send(value), true);
+        })
         .catch((error: unknown) => broken(response, exchange, error));
     else send(result);
   };

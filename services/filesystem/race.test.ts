@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
 import { ToolError } from '#runtime/errors.ts';
+import { startProgram } from '#runtime/starter.ts';
 import { invoke, testCall } from '#runtime/testing.ts';
 
 import { secret, testPlace, type TestPlace } from './place.fixture.ts';
@@ -86,8 +87,9 @@ test('nothing outside is read or written, whatever is swapped for links meanwhil
   await using flipper = await flipping(place);
   const before = outsideOf(place);
   const outcomes = new Map<string, number>();
-  // The thread that edits texts holds some too, as long as it is there.
+  // The thread that edits texts holds some too, as long as it is there, and so does what starts programs.
   await inWorkshop(testCall(), async (ask) => ask({ kind: 'read patch', text: '' }));
+  await startProgram({ file: '/bin/true', args: [], cwd: '/', env: {}, inputs: [], hasChannel: false });
   const descriptors = openDescriptors();
 
   const attempt = async ([name, args]: (typeof attempts)[number]) => {

@@ -1,8 +1,7 @@
 /**
- * The only `@vscode/ripgrep` import: finds lines in open files. ripgrep gets descriptors and no paths, so that it reads
+ * The only `@vscode/ripgrep` import: finds lines in open files. ripgrep gets our descriptors and no paths, so that it reads
  * what was opened here and can be led nowhere else; it keeps to linear time whatever the pattern.
  */
-import { spawn } from 'node:child_process';
 import { constants, setPriority } from 'node:os';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -10,6 +9,7 @@ import { pipeline } from 'node:stream/promises';
 import { rgPath } from '@vscode/ripgrep';
 
 import { ToolError } from '#runtime/errors.ts';
+import { startProgram } from '#runtime/starter.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import type { Handle } from './handle.ts';
@@ -44,8 +44,6 @@ export interface Rest {
 
 /** Longer lines are cut by ripgrep. */
 const maxLineLength = 500;
-/** Standard streams come first. */
-const firstDescriptor = 3;
 
 /**
  * Lines in the order of the files and their lines, up to the last that belongs to as many matches as are wanted: then it is
@@ -57,37 +55,37 @@ export async function searchIn(
   { signal }: Pick<Call, 'signal'>,
   rest?: Rest,
 ): Promise<{ readonly lines: Line[]; readonly isCut: boolean }> {
-  const paths = rest ? ['-'] : files.map((_, index) => descriptorPath(index));
-  const child = spawn(rgPath, [...argumentsOf(query), ...paths], {
-    stdio: [rest ? 'pipe' : 'ignore', 'pipe', 'pipe', ...files.map(({ fd }) => fd)],
-    env: {},
+  const paths = rest ? ['-'] : files.map(({ fd }) => `/proc/${process.pid}/fd/${fd}`);
+  const child = await startProgram({
+    file: rgPath,
+    args: [...argumentsOf(query), ...paths],
     cwd: '/',
-    signal,
-    killSignal: 'SIGKILL',
+    env: {},
+    inputs: [],
+    hasChannel: false,
   });
-  const { stdout, stderr } = child;
-  if (!stdout || !stderr) throw new TypeError('ripgrep has no output');
   const ended = new Promise<number | null>((resolve, reject) => {
     child.once('error', reject);
     child.once('close', resolve);
   });
+  const stop = () => child.kill('SIGKILL');
+  signal.addEventListener('abort', stop);
+  if (signal.aborted) stop();
   // Calls that are answered at once go first on a busy machine.
   if (child.pid !== undefined) yieldTo(child.pid);
   // ripgrep reads no further than it has to: then the rest is not taken.
-  const fed = rest && child.stdin ? pipeline(rest.text, child.stdin).catch(() => {}) : undefined;
+  const fed = rest ? pipeline(rest.text, child.stdin).catch(() => {}) : child.stdin.end();
   let complaint = '';
-  stderr.on('data', (piece: Buffer) => {
+  child.stderr.on('data', (piece: Buffer) => {
     if (complaint.length < 1_000) complaint += piece.toString();
   });
-  const found = gather(query, rest?.lines ?? 0);
-  stdout.on('data', (piece: Buffer) => {
-    if (!found.take(piece)) child.kill('SIGKILL');
+  const found = gather(files, query, rest?.lines ?? 0);
+  child.stdout.on('data', (piece: Buffer) => {
+    if (!found.take(piece)) stop();
   });
-  const code = await ended.catch((error: unknown) => {
-    signal.throwIfAborted();
-    throw error;
-  });
+  const code = await ended.finally(() => signal.removeEventListener('abort', stop));
   await fed;
+  signal.throwIfAborted();
   if (!found.isCut && code !== 0 && code !== 1) throw refused(complaint);
   return found;
 }
@@ -101,7 +99,8 @@ function yieldTo(pid: number): void {
 }
 
 /** Takes what ripgrep says, piece by piece, until it is enough. */
-function gather({ maxMatches, maxBytes }: Query, linesBefore: number) {
+function gather(files: readonly Pick<Handle, 'fd'>[], { maxMatches, maxBytes }: Query, linesBefore: number) {
+  const indexOf = new Map(files.map(({ fd }, index) => [fd, index]));
   const found = {
     lines: [] as Line[],
     isCut: false,
@@ -112,7 +111,7 @@ function gather({ maxMatches, maxBytes }: Query, linesBefore: number) {
       // Bytes one by one: a character may end in the next piece.
       open = Buffer.from(rows.pop() ?? '', 'latin1');
       for (const row of rows) {
-        const line = lineOf(Buffer.from(row, 'latin1').toString(), linesBefore);
+        const line = lineOf(Buffer.from(row, 'latin1').toString(), indexOf, linesBefore);
         if (!line) continue;
         found.isCut = (line.isMatch && matches === maxMatches) || (bytes > maxBytes && matches > 0);
         if (found.isCut) break;
@@ -128,8 +127,6 @@ function gather({ maxMatches, maxBytes }: Query, linesBefore: number) {
   let bytes = 0;
   return found;
 }
-
-const descriptorPath = (index: number) => `/proc/self/fd/${firstDescriptor + index}`;
 
 function argumentsOf({ pattern, isRegex, ignoresCase, contextLines, maxMatches }: Query): string[] {
   return [
@@ -158,12 +155,12 @@ function argumentsOf({ pattern, isRegex, ignoresCase, contextLines, maxMatches }
   ];
 }
 
-function lineOf(row: string, linesBefore: number): Line | undefined {
-  const found = /^(?:<stdin>|\/proc\/self\/fd\/(\d+))\0(\d+)([:-])(.*)$/s.exec(row);
+function lineOf(row: string, indexOf: ReadonlyMap<number, number>, linesBefore: number): Line | undefined {
+  const found = /^(?:<stdin>|\/proc\/\d+\/fd\/(\d+))\0(\d+)([:-])(.*)$/s.exec(row);
   if (!found) return undefined;
-  const [, descriptor = firstDescriptor, line, separator, text = ''] = found;
+  const [, descriptor, line, separator, text = ''] = found;
   return {
-    file: Number(descriptor) - firstDescriptor,
+    file: indexOf.get(Number(descriptor)) ?? 0,
     line: linesBefore + Number(line),
     isMatch: separator === ':',
     text: text.replace(/\r$/, ''),

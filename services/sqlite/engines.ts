@@ -7,7 +7,8 @@ import { fileURLToPath } from 'node:url';
 import type { Log } from '#runtime/account/log.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { Lane } from '#runtime/lanes.ts';
-import { endingWithUs, startConfinedNow, type Process } from '#runtime/sandbox.ts';
+import { endingWithUs, startConfinedNow } from '#runtime/sandbox.ts';
+import type { Process } from '#runtime/starter.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import type { Territory } from './engine/connections.ts';

@@ -15,6 +15,8 @@ import { termsOf } from '../store/words.ts';
 
 const lastLine = z.tuple([z.int().min(-1), z.number(), z.number()]);
 const endOfTime = 4e12;
+/** So many of the shortest lines fill a page. */
+const mostPerPage = 400;
 
 const csvNames = ['time', 'observed', 'level', 'service', 'source', 'message', 'trace_id', 'fields'] as const;
 
@@ -75,15 +77,17 @@ export const exportLogs = defineTool({
     const until = isFirst ? (filter.untilMs ?? endOfTime) : untilMs;
     const found = await store.find(
       { ...filter, sinceMs: since, untilMs: until },
-      { order: 'oldest', after: last < 0 ? undefined : last, limit: args.limit },
+      { order: 'oldest', after: last < 0 ? undefined : last, limit: Math.min(args.limit, mostPerPage) },
       call,
     );
     let content = isFirst && args.format === 'csv' ? `${csvNames.join(',')}\r\n` : '';
+    let bytes = content.length;
     let count = 0;
     let next = found.next;
     for (const line of found.lines) {
       const text = written(line, args.format);
-      if (count > 0 && Buffer.byteLength(content) + Buffer.byteLength(text) > pageBytes) {
+      bytes += Buffer.byteLength(text);
+      if (count > 0 && bytes > pageBytes) {
         next = found.lines[count - 1]?.id;
         break;
       }
