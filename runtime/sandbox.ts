@@ -4,7 +4,7 @@
  * limits, with or without a sandbox. It is made for each program anew: by bubblewrap, and where that is missing, by
  * util-linux and Perl, which hold to the same flags (`sandbox-maker.pl`).
  */
-import { execFile, execFileSync, spawnSync, type ChildProcessByStdio } from 'node:child_process';
+import { execFile, execFileSync, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -189,3 +189,60 @@ test('a long list of wrong items is looked at until there are some faults to tel
   await expect(invoke(tool, { people: tooMany }, {})).rejects.toThrow('people: Too big');
   expect(looked).toBe(0);
 });
+
+describe('A very long list', () => {
+  const people = (count: number) => Array.from({ length: count }, (_, age) => ({ name: 'Ada', age }));
+  const seen: unknown[] = [];
+  const counting = {
+    ...greet,
+    input: z.object({
+      people: z
+        .array(z.strictObject({ name: z.string(), age: z.int(), title: z.string().default('Dr') }))
+        .min(2)
+        .max(5_000)
+        .optional(),
+      tags: z.array(z.string().transform((tag) => tag.toLowerCase())).default(['none']),
+      mode: z.enum(['all', 'some']).default('all'),
+    }),
+    handler: (args: unknown) => {
+      seen.push(args);
+      return { greeting: 'Hello' };
+    },
+  } as unknown as Parameters<typeof invoke>[0];
+
+  test('reaches the handler as it would by itself', async () => {
+    const args = { people: people(3_000), tags: Array(2_000).fill('TAG'), mode: 'some' };
+
+    await invoke(counting, args, {});
+    await invoke(counting, { people: people(1_500) }, {});
+
+    const wanted = (given: object) => (counting.input as z.ZodObject).parse(given);
+    expect(seen).toEqual([wanted(args), wanted({ people: people(1_500) })]);
+  });
+
+  test.each([
+    ['an unknown argument', { people: people(2_000), more: 1 }, /more/],
+    ['too many', { people: people(5_001) }, /Too big/],
+    ['a wrong item', { people: [...people(2_000), { name: 7, age: 1 }] }, /people\.2000\.name/],
+    ['another wrong argument', { people: people(2_000), mode: 'none' }, /mode/],
+  ])('beside or with %s is refused', async (_, args, message) => {
+    await expect(invoke(counting, args, {})).rejects.toThrow(message);
+  });
+
+  test('is read in pieces, with the work of others in between', async () => {
+    const order: string[] = [];
+    const slowly = z.int().refine(() => {
+      for (const endMs = performance.now() + 0.02; performance.now() < endMs;);
+      return order.push('heavy');
+    });
+    const slow = { ...greet, input: z.object({ ages: z.array(slowly) }) } as unknown as typeof counting;
+    const call = testCall({ caller: 'heavy' });
+    const heavy = executeTool(slow, { ages: Array(2_000).fill(1) }, {}, call);
+    setImmediate(() => takeTurn('light', () => order.push('light')));
+
+    await heavy;
+
+    expect(order).toHaveLength(2_001);
+    expect(order.indexOf('light')).toBeLessThan(1_000);
+  });
+});

@@ -5,7 +5,7 @@ import { ToolError } from '../errors.ts';
 import { hasEndlessNumber } from '../numbers.ts';
 import { mended } from './arguments.ts';
 import { ProtocolResult, Reply, type AnyTool, type Call } from '../tool.ts';
-import { inTurn } from '../turns.ts';
+import { inTurn, inTurns, type Steps } from '../turns.ts';
 
 const strictInputs = new WeakMap<object, z.ZodObject>();
 
@@ -61,11 +61,41 @@ async function executeInTurns<Deps>(
   call: Call,
   onMended?: () => void,
 ): Promise<Executed> {
-  const issues = await inTurn(call, () => faultsInLists(strictInput(tool), args));
-  const data = await inTurn(call, () => meant(tool, args, issues, onMended));
+  const { issues, read } = await inTurns((piece) => piece(), call, readLists(strictInput(tool), args));
+  const data = await inTurn(
+    call,
+    () => meantInLists(tool, args, issues, read) ?? meant(tool, args, issues, onMended),
+  );
   call.signal.throwIfAborted();
   const answer: unknown = await inTurn(call, () => tool.handler(data, deps, call));
-  return inTurn(call, () => checked(tool, answer));
+  return inTurn(call, () => checked(tool, answer), isLong(answer));
+}
+
+/** The arguments where every item of the lists that were read fits; `undefined` where anything does not. */
+function meantInLists(
+  tool: AnyTool<never>,
+  args: object,
+  issues: readonly z.core.$ZodIssue[],
+  read: ReadonlyMap<string, readonly unknown[]>,
+): Record<string, unknown> | undefined {
+  if (issues.length > 0) return undefined;
+  const input = strictInput(tool);
+  const shape = Object.fromEntries(
+    Object.entries(input.shape).map(([name, schema]) => [
+      name,
+      read.has(name) ? withoutItems(schema) : schema,
+    ]),
+  );
+  const parsed = input.clone({ ...input.def, shape }).safeParse(args);
+  return parsed.success ? { ...parsed.data, ...Object.fromEntries(read) } : undefined;
+}
+
+/** The same schema, to which every item is as good as another. */
+function withoutItems(schema: z.core.$ZodType): z.core.$ZodType {
+  if (schema instanceof z.ZodOptional) return z.optional(withoutItems(schema.unwrap()));
+  if (schema instanceof z.ZodDefault)
+    return z._default(withoutItems(schema.unwrap()), schema.def.defaultValue);
+  return schema instanceof z.ZodArray ? schema.clone({ ...schema.def, element: z.unknown() }) : schema;
 }
 
 /** @param issues of the items of its lists, where they were looked for. @throws ToolError `invalid_input`. */
@@ -155,21 +185,43 @@ function parse(
   return parsed.success ? parsed : { success: false, issues: parsed.error.issues, isCut: false };
 }
 
-function faultsInLists({ shape }: z.ZodObject, args: unknown): z.core.$ZodIssue[] {
+interface ReadLists {
+  readonly issues: readonly z.core.$ZodIssue[];
+  /** The items of each long list, as they are meant: of no use where there are issues. */
+  readonly read: ReadonlyMap<string, readonly unknown[]>;
+}
+
+/** Item by item, up to some faults. */
+function* readLists({ shape }: z.ZodObject, args: unknown): Steps<ReadLists> {
   const issues: z.core.$ZodIssue[] = [];
-  if (typeof args !== 'object' || args === null) return issues;
+  const read = new Map<string, unknown[]>();
+  if (typeof args !== 'object' || args === null) return { issues, read };
   for (const [name, list] of Object.entries(args)) {
     if (!Array.isArray(list) || list.length <= longList) continue;
     const array = Object.hasOwn(shape, name) ? arrayOf(shape[name]) : undefined;
     // One with too many items is refused for that, before they are looked at.
     if (!array || list.length > mostItems(array)) continue;
+    const items: unknown[] = [];
     for (const [index, value] of (list as unknown[]).entries()) {
-      const { error } = z.safeParse(array.element, value);
+      const { data, error } = z.safeParse(array.element, value);
+      items.push(data);
       for (const issue of error?.issues ?? []) issues.push({ ...issue, path: [name, index, ...issue.path] });
-      if (issues.length > maxIssues) return issues;
+      if (issues.length > maxIssues) return { issues, read };
+      if (index % itemsPerStep === 0) yield;
     }
+    read.set(name, items);
   }
-  return issues;
+  return { issues, read };
+}
+
+const itemsPerStep = 16;
+
+function faultsInLists(input: z.ZodObject, args: unknown): readonly z.core.$ZodIssue[] {
+  const steps = readLists(input, args);
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value.issues;
+  }
 }
 
 const longList = 100;
