@@ -1,6 +1,9 @@
+import { constants, performance, PerformanceObserver } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { expect, test, vi } from 'vitest';
 
-import { collectWhenQuiet } from './garbage.ts';
+import { collectSoon, collectWhenQuiet } from './garbage.ts';
 
 /** In a function of its own, so that nothing here holds what it refers to. */
 const unused = () => new WeakRef({ large: Array.from({ length: 1_000 }, () => ({})) });
@@ -15,4 +18,31 @@ test('what is not used any more is collected once it is quiet, and again after t
       expect(held.deref() === undefined).toBe(true);
     });
   }
+});
+
+test('what a start has left is collected when the process rests, and not while it works', async () => {
+  const collected: number[] = [];
+  const observer = new PerformanceObserver((list) => {
+    for (const { detail, startTime } of list.getEntries()) {
+      const { kind } = detail as { kind: number };
+      if (kind === constants.NODE_PERFORMANCE_GC_MAJOR) collected.push(startTime);
+    }
+  });
+  observer.observe({ entryTypes: ['gc'] });
+  let works = true;
+  const work = () => {
+    for (const endMs = performance.now() + 20; performance.now() < endMs;);
+    if (works) setImmediate(work);
+  };
+  collectSoon(20);
+  setImmediate(work);
+  await sleep(200);
+  works = false;
+  const restedAtMs = performance.now();
+
+  await vi.waitFor(() => {
+    expect(collected).toHaveLength(1);
+  });
+  expect(collected[0]).toBeGreaterThan(restedAtMs);
+  observer.disconnect();
 });

@@ -124,7 +124,7 @@ export const contract: Contract = {
       { after_change: 0, limit: 2_000 },
     ],
     export_profile: [
-      { model, format: 'csv', page_bytes: 500_000 },
+      { model, format: 'csv', page_bytes: 256_000 },
       { model, format: 'markdown' },
     ],
     get_profile: {

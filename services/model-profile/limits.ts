@@ -22,7 +22,5 @@ export const maxRowsRead = 100_000;
 export const maxNamedRefusals = 20;
 /** With fewer outcomes nobody can tell who does better: an interval is 40 points wide then. */
 export const minOutcomes = 20;
-/** A larger answer than usual, for programs that ask for it, in bytes. */
-export const maxPageBytes = 256_000;
 /** What one decision may have cost, taken, read or sent at most; above is a wrong unit. */
 export const mostOf = { cost_usd: 1e4, latency_ms: 1e9, tokens: 1e9, bytes: 1e12 } as const;

@@ -76,7 +76,7 @@ export const workload: Workload<string> = {
         steps: Array.from({ length: 5_000 }, (_, at) => ({ type: 'analysis', content: contentOf(at) })),
       }),
     },
-    { tool: 'export_reasoning', arguments: (_, chain_id) => ({ chain_id, max_bytes: 1_000_000 }) },
+    { tool: 'export_reasoning', arguments: (_, chain_id) => ({ chain_id, max_bytes: 256_000 }) },
     { tool: 'search_reasoning', arguments: () => ({ query: 'the looked said', limit: 100 }) },
   ],
 };

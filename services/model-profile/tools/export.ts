@@ -4,12 +4,11 @@ import { z } from 'zod';
 import { decodeCursor } from '#runtime/cursor.ts';
 import { continuation, cursorField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
-import { continued, pageBytes, pageOf, withCursor } from '#runtime/page.ts';
+import { continued, maxPageBytes, pageBytes, pageOf, withCursor } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
 import { inTurns, type Steps } from '#runtime/turns.ts';
 
 import { modelField } from '../fields.ts';
-import { maxPageBytes } from '../limits.ts';
 import { profileMarkdown } from '../profile-markdown.ts';
 import { recordNames, recordOf } from '../record-out.ts';
 import type { ModelRow, Reading } from '../store/reading.ts';

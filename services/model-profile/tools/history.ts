@@ -5,12 +5,11 @@ import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { continuation, cursorField, limitField, toldBriefly } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
-import { continued, pageBytes } from '#runtime/page.ts';
+import { continued, maxPageBytes, pageBytes } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
 import { inTurns, type Steps } from '#runtime/turns.ts';
 
 import { kindField, modelField, taskTypeField } from '../fields.ts';
-import { maxPageBytes } from '../limits.ts';
 import { recordOf, recordOut, type DecisionRecord } from '../record-out.ts';
 import type { ModelRow, Reading } from '../store/reading.ts';
 import type { Store } from '../store/store.ts';

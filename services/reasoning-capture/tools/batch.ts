@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { ToolError } from '#runtime/errors.ts';
 import { completing } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
+import { inTurn, inTurns, type Steps } from '#runtime/turns.ts';
 
 import { chainId, shortText } from '../fields.ts';
 import { jsonlSchema } from '../formats/jsonl.ts';
@@ -100,8 +101,9 @@ export const captureBatch = defineTool({
     durable: z.literal(true).describe('What was accepted is on disk.'),
   }),
   async handler({ batch_id: name, ...given }, store: Store, call) {
-    const { pack, bytes, rejected, refused } = packed(given);
-    const batch = { batch: name, sha256: digestOf(pack, refused, rejected), pack, rejected, refused };
+    const { pack, bytes, rejected, refused } = await inTurns((piece) => piece(), call, packed(given));
+    const sha256 = await inTurn(call, () => digestOf(pack, refused, rejected));
+    const batch = { batch: name, sha256, pack, rejected, refused };
     const outcome = await store.batch(call, batch, bytes);
     return {
       accepted: outcome.accepted,
@@ -119,6 +121,16 @@ interface Given {
   readonly rows?: unknown;
   readonly steps_jsonl?: string | undefined;
 }
+
+interface Packed {
+  readonly pack: Pack;
+  readonly bytes: number;
+  readonly rejected: readonly Rejection[];
+  readonly refused: number;
+}
+
+/** Well under a millisecond of work. */
+const stepsAtOnce = 16;
 
 const wrong = (message: string, hint?: string) =>
   new ToolError(
@@ -142,7 +154,7 @@ function parsed(text: string): unknown {
   }
 }
 
-function packed({ chain_id: chain, steps: objects, rows: lists, steps_jsonl: lines }: Given) {
+function* packed({ chain_id: chain, steps: objects, rows: lists, steps_jsonl: lines }: Given): Steps<Packed> {
   const ways = [objects, lists, lines].filter((one) => one !== undefined && one !== null);
   if (ways.length !== 1) throw wrong('steps, rows or steps_jsonl: one of them must be given');
   if (lines !== undefined && lines.length > maxJsonlLength)
@@ -172,6 +184,7 @@ function packed({ chain_id: chain, steps: objects, rows: lists, steps_jsonl: lin
   const rejected: Rejection[] = [];
   let refused = 0;
   for (let index = 0; index < given.length; index += 1) {
+    if (index % stepsAtOnce === stepsAtOnce - 1) yield;
     let one = given[index];
     if (lines !== undefined) {
       one = parsed(one as string);

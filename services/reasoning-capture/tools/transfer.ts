@@ -4,7 +4,7 @@ import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { continuation, cursorField, toldBriefly } from '#runtime/fields.ts';
 import { adding, reading } from '#runtime/hints.ts';
-import { continued, pageBytes, withCursor } from '#runtime/page.ts';
+import { continued, maxPageBytes, pageBytes, withCursor } from '#runtime/page.ts';
 import { instantField, instantForm } from '#runtime/time.ts';
 import { defineTool } from '#runtime/tool.ts';
 import type { Steps } from '#runtime/turns.ts';
@@ -26,10 +26,8 @@ const texts = { jsonl, otlp: otlpJson, markdown } as const satisfies Record<
 const diagrams = { mermaid, dot } as const;
 const formats = ['jsonl', 'otlp', 'mermaid', 'dot', 'markdown'] as const;
 
-/** The chain that an export goes on with, and the step after which. */
+/** The chain that an export goes on with, and the step after which: a chain may be longer than a page. */
 const position = z.tuple([z.int().min(0), z.int().min(0)]);
-/** A chain that is longer than a page has its place in the cursor; a filter goes on with the next. */
-const mostBytes = 1_000_000;
 
 export const exportReasoning = defineTool({
   name: 'export_reasoning',
@@ -47,7 +45,7 @@ export const exportReasoning = defineTool({
     until: instantField('Likewise, begun before.').optional(),
     format: z.enum(formats).default('jsonl').describe('Of the document.'),
     content: z.boolean().optional().describe('Whether what was said is in it; yes unless otlp.'),
-    max_bytes: z.int().min(1_000).max(mostBytes).default(pageBytes).describe('Most of one part, about.'),
+    max_bytes: z.int().min(1_000).max(maxPageBytes).default(pageBytes).describe('Most of one part, about.'),
     cursor: cursorField,
   }),
   output: z.object({
