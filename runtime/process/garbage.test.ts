@@ -23,9 +23,10 @@ test('what is not used any more is collected once it is quiet, and again after t
 test('what a start has left is collected when the process rests, and not while it works', async () => {
   const collected: number[] = [];
   const observer = new PerformanceObserver((list) => {
-    for (const { detail, startTime } of list.getEntries()) {
-      const { kind } = detail as { kind: number };
-      if (kind === constants.NODE_PERFORMANCE_GC_MAJOR) collected.push(startTime);
+    for (const entry of list.getEntries() as (PerformanceEntry & {
+      readonly detail: { readonly kind: number };
+    })[]) {
+      if (entry.detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR) collected.push(entry.startTime);
     }
   });
   observer.observe({ entryTypes: ['gc'] });
@@ -41,8 +42,8 @@ test('what a start has left is collected when the process rests, and not while i
   const restedAtMs = performance.now();
 
   await vi.waitFor(() => {
-    expect(collected).toHaveLength(1);
+    expect(collected.length).toBeGreaterThan(0);
   });
-  expect(collected[0]).toBeGreaterThan(restedAtMs);
+  expect(Math.min(...collected)).toBeGreaterThan(restedAtMs);
   observer.disconnect();
 });
