@@ -140,12 +140,13 @@ export function perform<Result>(
     if (!operation.needsNoPlace && account.places.areTaken(caller)) {
       return account.places
         .wait(caller, operation.target ?? operation.method, (act) => wire.whenGone(act))
-        .then((leave) => finish(() => work(account, exchange, wire, operation), wire, leave))
+        .then((leave) => finish(() => work(account, exchange, wire, operation).answer, wire, leave))
         .then(succeed, fail);
     }
-    const answer = work(account, exchange, wire, operation);
+    const { answer, isDone } = work(account, exchange, wire, operation);
     if (!(answer instanceof Promise)) return succeed(answer);
-    if (operation.needsNoPlace) return answer.then(succeed, fail);
+    // What waits for the disk alone takes no place either: the more wait together, the more share a commit.
+    if (isDone || operation.needsNoPlace) return answer.then(succeed, fail);
     const leave = account.places.take(caller, operation.target ?? operation.method);
     return finish(() => answer, wire, leave).then(succeed, fail);
   } catch (error) {
@@ -153,13 +154,20 @@ export function perform<Result>(
   }
 }
 
-/** The work itself, on the caller's account; a promise where it takes its time, or waits for the disk. */
+interface Begun<Result> {
+  /** A promise where it takes its time, or waits for the disk. */
+  readonly answer: Result | Promise<Result>;
+  /** Whether it waits for nothing but the disk. */
+  readonly isDone: boolean;
+}
+
+/** The work itself, on the caller's account. */
 function work<Result>(
   account: Account,
   exchange: Exchange,
   wire: Wire,
   operation: Operation<Result>,
-): Result | Promise<Result> {
+): Begun<Result> {
   if (wire.isGone) throw cancelled();
   const call = new OngoingCall(account, exchange, wire, operation);
   const { value, committed } = onAccount(call.caller, call.operation, () =>
@@ -167,9 +175,9 @@ function work<Result>(
   );
   if (value instanceof Promise) {
     const whole = committed ? Promise.all([value, committed]).then(([result]) => result) : value;
-    return withinDeadline(whole, call, wire, operation);
+    return { answer: withinDeadline(whole, call, wire, operation), isDone: false };
   }
-  return committed ? committed.then(() => value) : value;
+  return { answer: committed ? committed.then(() => value) : value, isDone: true };
 }
 
 /** The place is given back however the work ends: what throws at once as well. */

@@ -168,12 +168,12 @@ export function gate(options: GateOptions): RequestListener {
       };
       takeTurn(caller.name, () => {
         if (isGone()) return;
-        const text = textOf(body);
-        if (text instanceof RefusedBody) {
-          refuse(text);
+        const flaw = flawOf(body);
+        if (flaw) {
+          refuse(flaw);
           return;
         }
-        next(() => {
+        const admit = (text: string) => {
           const message = face && body.length === 0 ? undefined : parsed(text, face === undefined);
           if (message instanceof RefusedBody) {
             refuse(message);
@@ -198,6 +198,10 @@ export function gate(options: GateOptions): RequestListener {
             if (face) face.take(request, response, admitted);
             else options.message(request, response, admitted);
           });
+        };
+        next(() => {
+          const text = textOf(body);
+          next(() => admit(text));
         });
       });
     });
@@ -434,30 +438,38 @@ function readBody(
   maxBytes: number,
   done: (body: Buffer | undefined) => void,
 ): void {
+  const length = Number(request.headers['content-length']);
+  // A long one is put together as it comes: to do it at the end takes a while.
+  const whole = length > bodyBytesAtOnce && length <= maxBytes ? Buffer.allocUnsafeSlow(length) : undefined;
   const chunks: Buffer[] = [];
   let received = 0;
   const take = (chunk: Buffer) => {
+    const from = received;
     received += chunk.length;
     if (received <= maxBytes) {
-      chunks.push(chunk);
+      if (whole) chunk.copy(whole, from);
+      else chunks.push(chunk);
       return;
     }
     request.off('data', take);
     request.off('end', end);
     done(undefined);
   };
-  const end = () => done(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
+  const end = () =>
+    done(whole?.subarray(0, received) ?? (chunks.length === 1 ? chunks[0] : Buffer.concat(chunks)));
   request.on('data', take);
   request.once('end', end);
 }
 
 const byteOrderMark = '\u{FEFF}';
 
-function textOf(body: Buffer): string | RefusedBody {
+function flawOf(body: Buffer): RefusedBody | undefined {
   if (!isUtf8(body)) return new RefusedBody(parseError, 'Parse error: the request body is not UTF-8');
-  if (isTooComplex(body)) {
-    return new RefusedBody(invalidRequest, 'The request has more than 100,000 keys and values: split it.');
-  }
+  if (!isTooComplex(body)) return undefined;
+  return new RefusedBody(invalidRequest, 'The request has more than 100,000 keys and values: split it.');
+}
+
+function textOf(body: Buffer): string {
   const text = body.toString();
   return text.startsWith(byteOrderMark) ? text.slice(1) : text;
 }
