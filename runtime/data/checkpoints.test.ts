@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempDisposableSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempDisposableSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -57,7 +57,7 @@ test('a thread moves a long log into the database, and the next change begins th
 
 test('a log to which somebody writes all the time begins anew as well', async () => {
   using stack = new DisposableStack();
-  const { database, put } = heavyRow(stack);
+  const { database, file, put } = heavyRow(stack);
   let longest = 0;
 
   await vi.waitFor(
@@ -71,6 +71,7 @@ test('a log to which somebody writes all the time begins anew as well', async ()
   );
 
   expect(longest).toBeLessThan(3 * longPages);
+  expect(statSync(`${file}-wal`).size).toBeLessThan((longest / 2) * 4_096);
 });
 
 test('a database that is closed while a thread is at its log is whole', () => {

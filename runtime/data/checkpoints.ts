@@ -20,6 +20,8 @@ export const worthPages = 4_000;
 export const longPages = 32_000;
 /** Where the thread does not keep up, SQLite does it by itself. */
 const mostPages = 2 * longPages;
+/** What a long log took of the disk goes back when it begins anew. */
+const keptBytes = 2 * worthPages * 4_096;
 /** To look takes 10 µs. */
 const lookEveryMs = 20;
 /** The thread ends when nothing was to be done for so long; it takes 10 MB. */
@@ -39,6 +41,7 @@ export class Checkpoints {
 
   constructor(database: Database) {
     database.pragma(`wal_autocheckpoint = ${mostPages}`);
+    database.pragma(`journal_size_limit = ${keptBytes}`);
     this.#database = database;
     this.#state = database.prepare<[], { log: number; checkpointed: number }>('PRAGMA wal_checkpoint(NOOP)');
   }

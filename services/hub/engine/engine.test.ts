@@ -372,6 +372,25 @@ for (const [name, open] of Object.entries(engines)) {
         ]);
       });
 
+      test('that was full refuses what the same sender has behind, though there is room again meanwhile', async () => {
+        await using opened = await open();
+        const { engine } = opened;
+        const small = box('small', { most: 5 });
+        const batch = Array.from({ length: 1_000 }, () => message({}, small));
+        let isOver = false;
+        const sending = send(engine, ...batch).finally(() => (isOver = true));
+        while (!isOver)
+          for (const { seq, attempt } of await receive(engine, 'small', { most: 5 }))
+            // oxlint-disable-line no-await-in-loop -- as long as it is sent
+            await settle(engine, { seq, attempt, as: 'acknowledged' }, start, 'small'); // oxlint-disable-line no-await-in-loop -- likewise
+
+        const outcomes = (await sending).map(({ outcome }) => outcome);
+        const refused = outcomes.indexOf('full');
+        expect(refused).toBeGreaterThan(0);
+        expect(new Set(outcomes.slice(0, refused))).toEqual(new Set(['stored']));
+        expect(new Set(outcomes.slice(refused))).toEqual(new Set(['full']));
+      });
+
       test('gives out nothing that has expired: it is a dead letter', async () => {
         await using opened = await open();
         const { engine } = opened;

@@ -1,10 +1,10 @@
 /** What is done in one go, where there is more. */
-import type { Outgoing } from './engine.ts';
+import type { Appended, Outgoing, Placed } from './engine.ts';
 
 const mostBytes = 8 * 1_048_576;
 
 /** In order, each with so many mailboxes and bytes at most: a message to very many is one by itself. */
-export function partsOf(messages: readonly Outgoing[], mostPlaces: number): Outgoing[][] {
+function partsOf(messages: readonly Outgoing[], mostPlaces: number): Outgoing[][] {
   const parts: Outgoing[][] = [];
   let [places, bytes] = [Infinity, Infinity];
   for (const message of messages) {
@@ -18,6 +18,40 @@ export function partsOf(messages: readonly Outgoing[], mostPlaces: number): Outg
     bytes += ownBytes;
   }
   return parts;
+}
+
+/**
+ * Stores messages part by part. What one sender sends to a mailbox comes in order: where a message was refused, what the sender has for
+ * that mailbox in later parts is refused as well, though there may be room again by then.
+ */
+export async function inParts(
+  messages: readonly Outgoing[],
+  mostPlaces: number,
+  store: (part: readonly Outgoing[], isFirst: boolean) => Promise<readonly Appended[]>,
+): Promise<Appended[]> {
+  const all: Appended[] = [];
+  const full = new Set<string>();
+  let isOverQuota = false;
+  const laneOf = ({ stored }: Outgoing, agent: string) => `${stored.envelope.source}\0${agent}`;
+  const refusalOf = (message: Outgoing): Appended | undefined => {
+    if (isOverQuota) return { outcome: 'over_quota', seq: 0, placed: [] };
+    if (!message.mailboxes.some(({ agent }) => full.has(laneOf(message, agent)))) return undefined;
+    const placed = message.mailboxes.map(({ agent }): Placed => ({ agent, outcome: 'full', dropped: 0 }));
+    return { outcome: 'full', seq: 0, placed };
+  };
+  for (const part of partsOf(messages, mostPlaces)) {
+    const refusals = part.map(refusalOf);
+    const accepted = part.filter((_, at) => refusals[at] === undefined);
+    const appended = accepted.length > 0 ? await store(accepted, all.length === 0) : []; // oxlint-disable-line no-await-in-loop -- in order, and others are served between them
+    for (const [at, message] of accepted.entries()) {
+      const outcome = appended[at]?.outcome;
+      if (outcome === 'full') for (const { agent } of message.mailboxes) full.add(laneOf(message, agent));
+      isOverQuota ||= outcome === 'over_quota';
+    }
+    let next = 0;
+    for (const refusal of refusals) all.push(refusal ?? (appended[next++] as Appended));
+  }
+  return all;
 }
 
 /** In order; at least one, which may be empty. */

@@ -30,7 +30,7 @@ import {
   type Settlement,
   type Span,
 } from './engine.ts';
-import { partsOf, slicesOf } from './parts.ts';
+import { inParts, slicesOf } from './parts.ts';
 import { openLink, type Argument, type Link, type RedisSettings, type Reply } from './redis-link.ts';
 
 const pollMs = 1_000;
@@ -393,15 +393,12 @@ export async function openRedis(
       return rows.map(([key, stands]) => entryOf(kind, text(key), text(stands)));
     },
 
-    async append(messages, nowMs) {
-      const appended: Appended[] = [];
-      for (const part of partsOf(messages, mostPlaces)) {
+    append: async (messages, nowMs) =>
+      inParts(messages, mostPlaces, async (part) => {
         const head = [whole(nowMs), quota.items, quota.bytes, part.length];
         const messagesOfIt = part.flatMap((message) => argumentsOf(message, whole(nowMs)));
-        appended.push(...appendedOf(part, await run('append', [...head, ...messagesOfIt])));
-      }
-      return appended;
-    },
+        return appendedOf(part, await run('append', [...head, ...messagesOfIt]));
+      }),
 
     async lease({ agent, most, mostBytes, untilMs, nowMs, isOrdered }) {
       const until = whole(untilMs);

@@ -26,7 +26,7 @@ import {
   type Settlement,
   type Swept,
 } from './engine.ts';
-import { newestDead, partsOf, slicesOf } from './parts.ts';
+import { inParts, newestDead, slicesOf } from './parts.ts';
 import { openLanes, urgencies } from './sqlite-lanes.ts';
 
 const states = { pending: 0, leased: 1, acknowledged: 2, dead: 3 } as const;
@@ -654,10 +654,8 @@ export function openMail(
   }
 
   const engine = {
-    async append(messages, nowMs) {
-      const all: Appended[] = [];
-      /* oxlint-disable no-await-in-loop -- in order, and others are served between them */
-      for (const part of partsOf(messages, placesAtOnce)) {
+    append: async (messages, nowMs) =>
+      inParts(messages, placesAtOnce, async (part, isFirst) => {
         const [first] = part;
         const store = (wake: Wake) =>
           part.map((outgoing) => {
@@ -666,15 +664,12 @@ export function openMail(
             return one;
           });
         const owner = first?.stored.owner ?? '';
-        const appended = await (all.length === 0 ? change(store) : changeInTurn(owner, store));
+        const appended = await (isFirst ? change(store) : changeInTurn(owner, store));
         const [own] = appended;
-        if (first && own?.outcome === 'stored' && first.mailboxes.length > placesAtOnce)
-          all.push(await spreadOn(first, own, nowMs));
-        else all.push(...appended);
-      }
-      /* oxlint-enable no-await-in-loop */
-      return all;
-    },
+        return first && own?.outcome === 'stored' && first.mailboxes.length > placesAtOnce
+          ? [await spreadOn(first, own, nowMs)]
+          : appended;
+      }),
 
     lease: async (lease) => change(() => leaseNow(lease)),
 
