@@ -377,9 +377,9 @@ for (const [name, open] of Object.entries(engines)) {
         const { engine } = opened;
         const small = box('small', { most: 5 });
         const batch = Array.from({ length: 1_000 }, () => message({}, small));
-        let isOver = false;
-        const sending = send(engine, ...batch).finally(() => (isOver = true));
-        while (!isOver)
+        const over = new AbortController();
+        const sending = send(engine, ...batch).finally(() => over.abort());
+        while (!over.signal.aborted)
           for (const { seq, attempt } of await receive(engine, 'small', { most: 5 }))
             // oxlint-disable-line no-await-in-loop -- as long as it is sent
             await settle(engine, { seq, attempt, as: 'acknowledged' }, start, 'small'); // oxlint-disable-line no-await-in-loop -- likewise

@@ -20,6 +20,8 @@ function partsOf(messages: readonly Outgoing[], mostPlaces: number): Outgoing[][
   return parts;
 }
 
+const laneOf = ({ stored }: Outgoing, agent: string) => `${stored.envelope.source}\0${agent}`;
+
 /**
  * Stores messages part by part. What one sender sends to a mailbox comes in order: where a message was refused, what the sender has for
  * that mailbox in later parts is refused as well, though there may be room again by then.
@@ -32,7 +34,6 @@ export async function inParts(
   const all: Appended[] = [];
   const full = new Set<string>();
   let isOverQuota = false;
-  const laneOf = ({ stored }: Outgoing, agent: string) => `${stored.envelope.source}\0${agent}`;
   const refusalOf = (message: Outgoing): Appended | undefined => {
     if (isOverQuota) return { outcome: 'over_quota', seq: 0, placed: [] };
     if (!message.mailboxes.some(({ agent }) => full.has(laneOf(message, agent)))) return undefined;
