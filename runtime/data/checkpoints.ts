@@ -6,7 +6,6 @@ import { performance } from 'node:perf_hooks';
 
 import type { Database } from '../database.ts';
 import { Link } from '../link.ts';
-import type { CheckpointHandlers } from './checkpoint-thread.ts';
 
 /**
  * Pages (of 4 KB) that begin a checkpoint. It writes each page once, however often that was changed, so not too often; and meanwhile
@@ -27,13 +26,25 @@ const lookEveryMs = 20;
 /** The thread ends when nothing was to be done for so long; it takes 10 MB. */
 const idleMs = 30_000;
 
+/** Of the thread. It is at work for a part of a second; longer than `leaveMs` only where the disk does not answer. */
+export const states = { free: 0, atWork: 1, closed: 2 } as const;
+const leaveMs = 5_000;
+
+/** What the thread is told. */
+export interface CheckpointPlace {
+  readonly file: string;
+  /** One of `states`, which both change. */
+  readonly state: Int32Array<SharedArrayBuffer>;
+}
+
 const program = new URL('checkpoint-thread.ts', import.meta.url);
 
 export class Checkpoints {
   readonly #database: Database;
   readonly #state;
   #lookedAtMs = 0;
-  #thread: Link<CheckpointHandlers> | undefined;
+  readonly #place: CheckpointPlace;
+  #thread: Link<{ checkpoint(): void }> | undefined;
   #isAtWork = false;
   /** Whether the thread has just moved all of a long log but what was written meanwhile. */
   #isEnding = false;
@@ -43,7 +54,21 @@ export class Checkpoints {
     database.pragma(`wal_autocheckpoint = ${mostPages}`);
     database.pragma(`journal_size_limit = ${keptBytes}`);
     this.#database = database;
+    this.#place = { file: database.name, state: new Int32Array(new SharedArrayBuffer(4)) };
+    const close = database.close.bind(database);
+    database.close = () => {
+      this.#leave();
+      return close();
+    };
     this.#state = database.prepare<[], { log: number; checkpointed: number }>('PRAGMA wal_checkpoint(NOOP)');
+  }
+
+  /** Whoever closes the database may remove its folder next: then the thread has to be out of it, and come back no more. */
+  #leave(): void {
+    const { state } = this.#place;
+    if (Atomics.compareExchange(state, 0, states.free, states.closed) !== states.atWork) return;
+    Atomics.wait(state, 0, states.atWork, leaveMs);
+    Atomics.compareExchange(state, 0, states.free, states.closed);
   }
 
   /**
@@ -73,7 +98,7 @@ export class Checkpoints {
   async #begin(log: number): Promise<void> {
     this.#isAtWork = true;
     clearTimeout(this.#idle);
-    this.#thread ??= new Link(program, this.#database.name, () => {});
+    this.#thread ??= new Link(program, this.#place, () => {});
     const thread = this.#thread;
     try {
       await thread.ask('checkpoint', undefined);
