@@ -9,7 +9,7 @@ import type { AuditEvent } from './audit-chain.ts';
 import { sharingCommit } from '../database.ts';
 import { isDeeper } from '../depth.ts';
 import { cancelled, ToolError, type ErrorCode } from '../errors.ts';
-import { executeTool, isLong } from './execute.ts';
+import { executeTool, withAnswer } from './execute.ts';
 import { isoTime, type Log } from './log.ts';
 import { metaOf, type Meta } from './meta.ts';
 import type { Metrics } from './metrics.ts';
@@ -27,7 +27,7 @@ import {
   type Effect,
   type Reply,
 } from '../tool.ts';
-import { inTurn, onAccount } from '../turns.ts';
+import { onAccount } from '../turns.ts';
 import { randomHex, type Trace } from './trace.ts';
 
 /** One HTTP request that has passed authentication. What came of it is written into it, for the response's headers. */
@@ -446,11 +446,7 @@ export function performTool<Deps, Result>(
     run: (call) => {
       const replied = executeTool(tool, args, deps, call, () => account.metrics.countMended(tool.name));
       if (!(replied instanceof Promise)) return answer(replied);
-      return replied.then((reply) =>
-        isLong(reply)
-          ? inTurn(call, () => answer(reply), true)
-          : onAccount(call.caller, tool.name, () => answer(reply)),
-      );
+      return replied.then((reply) => withAnswer(call, reply, () => answer(reply)));
     },
     fail,
     sizeBytes,

@@ -5,7 +5,7 @@ import { ToolError } from '../errors.ts';
 import { hasEndlessNumber } from '../numbers.ts';
 import { mended } from './arguments.ts';
 import { ProtocolResult, Reply, type AnyTool, type Call } from '../tool.ts';
-import { inTurn, inTurns, type Steps } from '../turns.ts';
+import { inTurn, inTurns, onAccount, type Steps } from '../turns.ts';
 
 const strictInputs = new WeakMap<object, z.ZodObject>();
 
@@ -125,12 +125,21 @@ function handled<Deps>(tool: AnyTool<Deps>, answer: unknown, call: Call): Execut
 const longTextLength = 65_536;
 
 /** Whether to check an answer, to put it into text and to send it take a turn of the loop each. */
-export function isLong(answer: unknown): boolean {
+function isLong(answer: unknown): boolean {
   if (typeof answer !== 'object' || answer === null) return false;
   if (answer instanceof Reply) return isLong(answer.value);
   return Object.values(answer).some((part: unknown) =>
     typeof part === 'string' ? part.length > longTextLength : Array.isArray(part) && part.length > longList,
   );
+}
+
+/** What is done with an answer, on the account of its call: in a turn of its own where the answer is long. */
+export function withAnswer<Value>(
+  call: Pick<Call, 'caller' | 'operation'>,
+  answer: unknown,
+  work: () => Value,
+): Value | Promise<Value> {
+  return isLong(answer) ? inTurn(call, work, true) : onAccount(call.caller, call.operation, work);
 }
 
 /** To find each of very many unknown names takes long. @throws ToolError invalid_input. */

@@ -14,7 +14,7 @@ import { Link } from '../link.ts';
 export const worthPages = 4_000;
 /**
  * A thread beside a writer that never rests does not come to the end of the log, so that it grows: when it is so long, the one who
- * commits moves the rest, which takes some 20 ms.
+ * commits moves the rest, which takes some 30 ms.
  */
 export const longPages = 32_000;
 /** Where the thread does not keep up, SQLite does it by itself. */
@@ -23,7 +23,7 @@ const mostPages = 2 * longPages;
 const keptBytes = 2 * worthPages * 4_096;
 /** To look takes 10 µs. */
 const lookEveryMs = 20;
-/** The thread ends when nothing was to be done for so long; it takes 10 MB. */
+/** The thread ends when nothing was to be done for so long; it takes some 25 MB. */
 const idleMs = 30_000;
 
 /** Of the thread. It is at work for a part of a second; longer than `leaveMs` only where the disk does not answer. */

@@ -15,10 +15,9 @@ import {
   type ToolResult,
   type Wire,
 } from '../account/calls.ts';
-import { isLong } from '../account/execute.ts';
+import { withAnswer } from '../account/execute.ts';
 import { toolsByName, type AnyService } from '../service.ts';
 import { ProtocolResult, type AnyTool } from '../tool.ts';
-import { inTurn, onAccount } from '../turns.ts';
 import type { Admitted } from './gate.ts';
 import type { Mcp } from './mcp.ts';
 import { plainRequest, promisedBy, type PlainRequest, type Promised } from './plain-request.ts';
@@ -93,9 +92,8 @@ export function hotPath(path: HotPath, long: LongWay): LongWay {
       result
         .then((value) => {
           const call = { caller: caller.name, operation: tool.name };
-          return value instanceof ProtocolResult || !isLong(value.structuredContent)
-            ? onAccount(call.caller, call.operation, () => send(value))
-            : inTurn(call, () => send(value), true);
+          const answer = value instanceof ProtocolResult ? undefined : value.structuredContent;
+          return withAnswer(call, answer, () => send(value));
         })
         .catch((error: unknown) => broken(response, exchange, error));
     else send(result);
