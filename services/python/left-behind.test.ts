@@ -36,7 +36,8 @@ describe.concurrent('After a run of a session that', () => {
     ['deletes sys.stdout', 'import sys\ndel sys.stdout', /sys\.stdout/],
     [
       'leaves a timer',
-      'import signal\nsignal.signal(signal.SIGALRM, lambda *_: 1 / 0)\nsignal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)',
+      // A second, so that it cannot fire before the code is at its end; the test below has shorter ones.
+      'import signal\nsignal.signal(signal.SIGALRM, lambda *_: 1 / 0)\nsignal.setitimer(signal.ITIMER_REAL, 1, 0.001)',
       /timer/,
     ],
     ['leaves a timer that ends it', 'import signal\nsignal.alarm(1)', /timer/],
