@@ -9,7 +9,7 @@ import { Worker } from 'node:worker_threads';
 
 import type { AnyWorkload } from '#runtime/workload.ts';
 
-import { ask, toolCall } from './requests.ts';
+import { leanClient } from './lean-client.ts';
 import type { BenchContext, Cell, Section } from './section.ts';
 import { percentile } from './statistics.ts';
 import { startWorkload, workloads, type WorkloadServer } from './workload-server.ts';
@@ -98,23 +98,25 @@ export const verdict = (p99Ms: number, failed: number) =>
   failed > 0 ? 'failed' : p99Ms < goalMs ? 'met' : 'missed';
 
 async function smallCalls(
-  { url, otherToken, otherState }: WorkloadServer,
+  { url, otherToken: token, otherState }: WorkloadServer,
   { tool, arguments: args }: AnyWorkload['calls'][0],
   forMs: number,
 ) {
   const timesMs: number[] = [];
   let failed = 0;
   let said: string | undefined;
+  using client = leanClient({ url, token }, 1);
   const endMs = performance.now() + forMs;
   for (let number = 0; performance.now() < endMs; number += 1) {
-    const request = toolCall(otherToken, tool, args(number, otherState));
+    const given = args(number, otherState);
     const startedAtMs = performance.now();
-    const { result, error } = await ask(url, request);
-    timesMs.push(performance.now() - startedAtMs);
-    if (result === undefined || result['isError'] === true) {
+    try {
+      await client.call(tool, given);
+    } catch (error) {
       failed += 1;
-      said ??= JSON.stringify(error ?? result).slice(0, 300);
+      said ??= String(error);
     }
+    timesMs.push(performance.now() - startedAtMs);
     await sleep(pauseMs);
   }
   return { timesMs, failed, said };

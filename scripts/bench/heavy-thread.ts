@@ -1,19 +1,27 @@
-/** The heavy calls of one token, in a thread of their own: making them must not delay what is measured. Ends with a message. */
+/**
+ * The heavy calls of one token, in a thread of their own: making them must not delay what is measured, so answers are received, and
+ * only short ones are looked into. Ends with a message.
+ */
 import { once } from 'node:events';
+import { Agent, request, type IncomingMessage } from 'node:http';
 import { parentPort, workerData } from 'node:worker_threads';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { HeavyOrder, HeavyTraffic } from './fair.ts';
-import { ask, toolCall } from './requests.ts';
+import { toolCall } from './requests.ts';
+import type { TrafficRequest } from './traffic.ts';
 import { workloadOf } from './workload-server.ts';
 
 /** Calls that are sent at once. */
 const connections = 16;
 /** After a call that was told to come again. */
 const pauseMs = 100;
+/** A refusal is shorter. */
+const longestLookedIntoChars = 10_000;
 
 const { name, url, token, state } = workerData as HeavyOrder;
 const { heavy } = await workloadOf(name);
+const agent = new Agent({ keepAlive: true });
 const over = new AbortController();
 let done = 0;
 let refused = 0;
@@ -24,18 +32,28 @@ async function keepCalling(): Promise<void> {
     number += 1;
     const call = heavy[number % heavy.length];
     if (!call) return;
-    const { result } = await ask(url, toolCall(token, call.tool, call.arguments(number, state)));
-    if (result?.['_meta']?.['dev.flotilla/error']?.code === 'unavailable') {
+    if (await isRefused(toolCall(token, call.tool, call.arguments(number, state)))) {
       refused += 1;
       await sleep(pauseMs);
     } else done += 1;
   }
 }
 
+/** Whether the service says to come again. @throws Error for an answer that is none. */
+async function isRefused({ headers, body }: TrafficRequest): Promise<boolean> {
+  const sent = request(`${url}/mcp`, { method: 'POST', agent, headers }).end(body);
+  const [response] = (await once(sent, 'response')) as [IncomingMessage];
+  let kept = '';
+  for await (const chunk of response) if (kept.length < longestLookedIntoChars) kept += chunk;
+  if (response.statusCode !== 200) throw new Error(`${url} answered ${response.statusCode}: ${kept}`);
+  return kept.length < longestLookedIntoChars && kept.includes('"code":"unavailable"');
+}
+
 const all = Promise.all(Array.from({ length: connections }, keepCalling));
 if (parentPort) await Promise.race([once(parentPort, 'message'), all]);
 over.abort();
 await all;
+agent.destroy();
 const traffic: HeavyTraffic = { done, refused };
 parentPort?.postMessage(traffic); // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
 parentPort?.close();
