@@ -15,6 +15,8 @@ export const mostRequestBytes = 24 * megabyte;
 export const mostMessagesPerCall = 100;
 /** Mailboxes that the messages of one call go to, each counted. */
 export const mostReceiversPerCall = 10_000;
+/** After a message to more, others have their turn. */
+export const manyReceivers = 50;
 /** Names that the history keeps, by which messages are found. */
 export const mostReceiversKept = 1_000;
 

@@ -8,7 +8,14 @@ import type { Call } from '#runtime/tool.ts';
 import type { Agents } from './agents.ts';
 import { mailboxOf, type Agent } from './directory.ts';
 import type { Appended, Died, Outgoing, Placed } from './engine/engine.ts';
-import { hubName, longestTtlMs, mostReceiversKept, mostReceiversPerCall, topics } from './limits.ts';
+import {
+  hubName,
+  longestTtlMs,
+  manyReceivers,
+  mostReceiversKept,
+  mostReceiversPerCall,
+  topics,
+} from './limits.ts';
 import type { Mesh } from './mesh.ts';
 import type { Address, AgentName, Envelope, Packed, Priority } from './message.ts';
 import { bodyText, digestOf, isLong } from './packing.ts';
@@ -218,7 +225,8 @@ export function openSending(mesh: Mesh, agents: Agents) {
       if (isLong(body.json)) await nextTurn(); // oxlint-disable-line no-await-in-loop
       const one = await ready(draft, owner, body, traceparent); // oxlint-disable-line no-await-in-loop -- in order, so that each sees whom the one before has got
       all.push(one);
-      receivers += one.route.receivers.length;
+      const { length } = one.route.receivers;
+      receivers += length;
       // So much is done for one call. One alone goes to all that it is for: or whoever has many agents could keep
       // what is said to a topic from everybody else.
       if (receivers > mostReceiversPerCall && drafts.length > 1)
@@ -229,6 +237,7 @@ export function openSending(mesh: Mesh, agents: Agents) {
             hint: 'Nothing was sent. Send fewer of them in a call, or use a topic.',
           },
         );
+      if (length > manyReceivers) await nextTurn(); // oxlint-disable-line no-await-in-loop
     }
     const appended = await engine.append(
       all.map(({ outgoing }) => outgoing),

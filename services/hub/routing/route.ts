@@ -48,6 +48,8 @@ interface Routing extends Circumstances {
   readonly found: Map<AgentName, Receiver>;
   /** Whether its sender would have been among them. */
   leadsBack: boolean;
+  /** When others have their turn. */
+  pieceEndsAtMs: number;
 }
 
 /** Stands for everybody but the sender. */
@@ -72,6 +74,7 @@ export async function route(
     body,
     found: new Map(),
     leadsBack: false,
+    pieceEndsAtMs: performance.now() + pieceMs,
   };
   const { nowMs, applies } = circumstances;
   const { to, capability, topic } = envelope;
@@ -103,12 +106,15 @@ function routeOf({ found }: Routing, reason: string, unknown: readonly AgentName
   return { receivers: [...found.values()], unknown, reason: isNobody ? reason : undefined, isDead: isNobody };
 }
 
-function byName(routing: Routing, names: readonly AgentName[]): Route {
+async function byName(routing: Routing, names: readonly AgentName[]): Promise<Route> {
   const { directory, found, nowMs } = routing;
   const unknown = new Set<AgentName>();
   for (const name of names) {
     if (name === everybody) {
-      for (const agent of directory.agents(nowMs)) addOther(routing, agent, { by: 'name', what: everybody });
+      for (const agent of directory.agents(nowMs)) {
+        if (isPieceOver(routing)) await othersTurn(routing); // oxlint-disable-line no-await-in-loop -- this is the pause
+        addOther(routing, agent, { by: 'name', what: everybody });
+      }
       continue;
     }
     const agent = directory.agent(name, nowMs);
@@ -137,17 +143,20 @@ async function byRule(
   }
 }
 
-/** Others have their turn after so long: a token may have very many subscriptions, and patterns that take long to compare. */
-const turnMs = 10;
+/** There may be very many agents and subscriptions, and patterns that take long to compare. */
+const pieceMs = 4;
+
+const isPieceOver = ({ pieceEndsAtMs }: Routing) => performance.now() > pieceEndsAtMs;
+
+async function othersTurn(routing: Routing): Promise<void> {
+  await nextTurn();
+  routing.pieceEndsAtMs = performance.now() + pieceMs;
+}
 
 async function byTopic(routing: Routing, topic: string, why?: Why): Promise<void> {
   const { directory, envelope, body, found, nowMs } = routing;
-  let beganAt = performance.now();
   for (const subscription of directory.subscribedTo(topic, nowMs)) {
-    if (performance.now() - beganAt > turnMs) {
-      await nextTurn(); // oxlint-disable-line no-await-in-loop -- this is the pause
-      beganAt = performance.now();
-    }
+    if (isPieceOver(routing)) await othersTurn(routing); // oxlint-disable-line no-await-in-loop -- this is the pause
     if (!subscription || found.has(subscription.value.agent) || !subscription.takes(envelope, body)) continue;
     const agent = directory.agent(subscription.value.agent, nowMs);
     if (agent?.owner === subscription.owner)
