@@ -1,6 +1,5 @@
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
@@ -13,11 +12,11 @@ import { tasks, servicesOfTasks } from '../scripts/bench/program-tasks.ts';
 import { byCalls, byProgram, listTokens, openCount, seed } from '../scripts/bench/programs.ts';
 import { loadService } from '../scripts/load.ts';
 import { freePortOffset } from '../scripts/ports.ts';
+import { serveCommand } from '../scripts/serve-command.ts';
 import { serveBehind, type Fronted } from '../tests/support/fronted.ts';
 import { callTool, codeOf, rpc, send } from '../tests/support/rpc.ts';
 import { temporaryFolder, type Served } from '../tests/support/serve.ts';
 
-const serveScript = fileURLToPath(new URL('../scripts/serve.ts', import.meta.url));
 const files = temporaryFolder();
 const stack = new AsyncDisposableStack();
 let fronted: Fronted;
@@ -40,7 +39,7 @@ beforeAll(async () => {
   ({ gateway } = fronted);
   // A process of its own, so that it can be killed.
   startPython = async () => {
-    python = new ServerChild([process.execPath, serveScript, 'python'], {
+    python = new ServerChild(serveCommand('python'), {
       settings: { FLOTILLA_DATA: gateway.dataRoot, FLOTILLA_PORT_OFFSET: String(offset) },
     });
     await python.listening();

@@ -2,7 +2,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { performance } from 'node:perf_hooks';
 import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 
 import { tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
 import { processLogFile } from '#runtime/account/log.ts';
@@ -10,8 +9,7 @@ import { exitCodes } from '#runtime/errors.ts';
 import type { Environment } from '#runtime/process/settings.ts';
 
 import { ProcessLog } from './process-log.ts';
-
-const serveScript = fileURLToPath(new URL('serve.ts', import.meta.url));
+import { serveCommand } from './serve-command.ts';
 
 /** A process whose code is not loaded by then never will be. */
 const loadDeadlineMs = 20_000;
@@ -117,7 +115,8 @@ class SupervisedProcess {
     if (this.#stopping) return;
     this.#isGivenUp = false;
     const startedAt = performance.now();
-    const child = spawn(process.execPath, [serveScript, this.entry.name], {
+    const [program = '', ...args] = serveCommand(this.entry.name);
+    const child = spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: this.#environment,
       // Out of the terminal's process group: Ctrl-C is for the supervisor, which decides on the order.

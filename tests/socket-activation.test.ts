@@ -4,14 +4,12 @@ import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 import { expect, test, vi } from 'vitest';
 
 import { isolatedEnvironment } from '../scripts/environment.ts';
+import { serveCommand } from '../scripts/serve-command.ts';
 import { temporaryFolder } from './support/serve.ts';
-
-const serve = fileURLToPath(new URL('../scripts/serve.ts', import.meta.url));
 
 interface Place extends AsyncDisposable {
   readonly child: ChildProcess;
@@ -29,7 +27,7 @@ async function start(): Promise<Place> {
   const { port } = owner.address() as AddressInfo;
   const { _handle: handle } = owner as unknown as { _handle: { fd: number } };
   // The number of a process is known to itself alone before it runs.
-  const child = spawn('/bin/sh', ['-c', 'LISTEN_PID=$$ exec "$0" "$@"', process.execPath, serve, 'memory'], {
+  const child = spawn('/bin/sh', ['-c', 'LISTEN_PID=$$ exec "$0" "$@"', ...serveCommand('memory')], {
     env: isolatedEnvironment({
       FLOTILLA_DATA: folder.path,
       FLOTILLA_LOG_LEVEL: 'error',

@@ -73,7 +73,7 @@ export async function fairness({ depth, services, progress }: BenchContext): Pro
       method:
         `One token keeps 16 of the service's heaviest calls going, which its bench.ts names, for ${seconds} s; another sends ` +
         `small calls, one after the other with ${pauseMs} ms between, first alone and then meanwhile. Refused are heavy calls that were told to ` +
-        `come again. The goal is a p99 under ${goalMs} ms. Nothing is pinned; each token's client has a thread of its own.`,
+        `come again. The goal is a p99 under ${goalMs} ms. Nothing is pinned; each token's client has a thread of its own, and that of the heavy calls leaves the cores to the service (nice 10).`,
       columns: [
         { name: 'small call' },
         { name: 'alone p50 ms', digits: 2 },

@@ -3,11 +3,11 @@ import { mkdtempDisposableSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 
 import { entryOf } from '#config/catalogue.ts';
 import type { WorkloadCall } from '#runtime/workload.ts';
 
+import { serveCommand } from '../serve-command.ts';
 import { ServerChild } from './child.ts';
 import { cpuSecondsOf } from './cpu-time.ts';
 import { ask, requestOf } from './requests.ts';
@@ -23,7 +23,6 @@ const paces = {
   full: { rounds: 9, seconds: 5 },
 } as const;
 
-const serveScript = fileURLToPath(new URL('../serve.ts', import.meta.url));
 /** Small and large reads, and durable writes, without work of their own that would hide what the gateway takes. */
 const measuredServices = ['memory', 'context', 'filesystem'];
 const connections = 16;
@@ -88,7 +87,7 @@ export async function startGateway(
   parent: string,
 ): Promise<Front> {
   const offset = Number(new URL(server.url).port) - (entryOf(server.name)?.port ?? 0);
-  const child = new ServerChild([process.execPath, serveScript, 'gateway'], {
+  const child = new ServerChild(serveCommand('gateway'), {
     settings: {
       FLOTILLA_DATA: join(parent, server.name, 'data'),
       FLOTILLA_PORT_OFFSET: String(offset),

@@ -1,9 +1,10 @@
 /**
  * The heavy calls of one token, in a thread of their own: making them must not delay what is measured, so answers are received, and
- * only short ones are looked into. Ends with a message.
+ * only short ones are looked into; and it leaves the two cores to the service, as a client on another host would. Ends with a message.
  */
 import { once } from 'node:events';
 import { Agent, request, type IncomingMessage } from 'node:http';
+import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -21,6 +22,8 @@ const longestLookedIntoChars = 10_000;
 
 const { name, url, token, state } = workerData as HeavyOrder;
 const { heavy } = await workloadOf(name);
+// Of this thread alone, on Linux.
+setPriority(10);
 const agent = new Agent({ keepAlive: true });
 const over = new AbortController();
 let done = 0;

@@ -1,15 +1,13 @@
 /** The memory service as the fleet runs it, with a data folder and a port of its own. */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 import { firstTokenFile } from '#runtime/access/tokens.ts';
 
 import { freePortOffset } from '../ports.ts';
+import { serveCommand } from '../serve-command.ts';
 import { serverCpu, ServerChild } from './child.ts';
 import { ask, toolCall } from './requests.ts';
-
-const serveScript = fileURLToPath(new URL('../serve.ts', import.meta.url));
 
 export interface MemoryServer {
   readonly server: ServerChild;
@@ -25,7 +23,7 @@ export async function startMemory(folder: string): Promise<MemoryServer> {
   const settings = { FLOTILLA_DATA: folder, FLOTILLA_PORT_OFFSET: String(await freePortOffset()) };
   await using stack = new AsyncDisposableStack();
   const server = stack.use(
-    new ServerChild([process.execPath, serveScript, 'memory'], {
+    new ServerChild(serveCommand('memory'), {
       settings,
       cpu: serverCpu,
       logFile: join(folder, 'memory.log'),

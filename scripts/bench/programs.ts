@@ -2,19 +2,17 @@
 import { mkdirSync, mkdtempDisposableSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 import { firstTokenFile } from '#runtime/access/tokens.ts';
 import type { Steps } from '#runtime/turns.ts';
 
 import { openTokenizers } from '../../services/context/tokens/tokenizer.ts';
 import { freePortOffset } from '../ports.ts';
+import { serveCommand } from '../serve-command.ts';
 import { ServerChild } from './child.ts';
 import { answerIn, headersOf, messageOf } from './message.ts';
 import { seedTasks, servicesOfTasks, tasks, type Json, type Task } from './program-tasks.ts';
 import type { BenchContext, Section } from './section.ts';
-
-const serveScript = fileURLToPath(new URL('../serve.ts', import.meta.url));
 
 interface Gateway {
   readonly url: string;
@@ -155,7 +153,7 @@ export async function programs({ progress }: BenchContext): Promise<readonly Sec
   let url = '';
   for (const name of [...servicesOfTasks, 'gateway']) {
     const logFile = join(parent.path, `${name}.log`);
-    const child = stack.use(new ServerChild([process.execPath, serveScript, name], { settings, logFile }));
+    const child = stack.use(new ServerChild(serveCommand(name), { settings, logFile }));
     // oxlint-disable-next-line no-await-in-loop -- the first makes the folder, the last finds the others there
     url = await child.listening();
   }

@@ -1,17 +1,15 @@
 /** A service as the fleet runs it, filled as its workload says. */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 
 import { catalogue, isService } from '#config/catalogue.ts';
 import { createToken, firstTokenFile } from '#runtime/access/tokens.ts';
 import type { AnyWorkload } from '#runtime/workload.ts';
 
 import { freePortOffset } from '../ports.ts';
+import { serveCommand } from '../serve-command.ts';
 import { serverCpu, ServerChild } from './child.ts';
 import { ask, toolCall } from './requests.ts';
-
-const serveScript = fileURLToPath(new URL('../serve.ts', import.meta.url));
 
 export interface WorkloadServer extends AsyncDisposable {
   readonly name: string;
@@ -57,7 +55,7 @@ export async function startWorkload(
   };
   await using stack = new AsyncDisposableStack();
   const server = stack.use(
-    new ServerChild([process.execPath, serveScript, name], {
+    new ServerChild(serveCommand(name), {
       settings,
       ...(isPinned && { cpu: serverCpu }),
       logFile: join(parent, `${name}.log`),

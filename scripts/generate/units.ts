@@ -1,6 +1,8 @@
 /** `config/systemd/`: the units of a host, from the catalogue. Pure; `flotilla install` puts them where they belong. */
 import type { CatalogueEntry, NetworkClass } from '#config/catalogue.ts';
 
+import { heapFlags } from '../serve-command.ts';
+
 /** Where an installed fleet lies. Units, commands and documents name these places. */
 export const places = {
   code: '/opt/flotilla',
@@ -90,8 +92,11 @@ function roomOf({ sandboxes, engines, watches }: CatalogueEntry): string {
 const internal =
   'localhost link-local multicast 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 fc00::/7';
 
-/** So that the C library gives memory back that was freed: by itself it raises both with every large block, and keeps more. */
-export const heapTunables = 'glibc.malloc.trim_threshold=131072:glibc.malloc.mmap_threshold=131072';
+/**
+ * So that the C library gives memory back that was freed: by itself it raises both with every large block, and keeps more. Blocks of up to
+ * 4 MB, as bodies are, come from memory that it has: to ask the kernel for each took as long as reading the body.
+ */
+export const heapTunables = 'glibc.malloc.trim_threshold=131072:glibc.malloc.mmap_threshold=4194304';
 
 /** What a network class may reach. The socket that systemd hands over needs none of it. */
 export const networks: Readonly<Record<NetworkClass, string>> = {
@@ -121,7 +126,7 @@ OnFailure=flotilla-alert@%n.service
 Type=notify
 NotifyAccess=main
 OpenFile=/run/systemd/notify:notify
-ExecStart=${node} scripts/serve.ts ${name}
+ExecStart=${node} ${heapFlags.join(' ')} scripts/serve.ts ${name}
 ExecStopPost=/bin/sh scripts/back-off.sh
 WorkingDirectory=${places.current}
 Environment=FLOTILLA_DATA=${places.data} NODE_COMPILE_CACHE=%C/flotilla/${name}

@@ -4,7 +4,6 @@ import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { fileURLToPath } from 'node:url';
 
 import type { ProcessName } from '#config/catalogue.ts';
 import { entryOf } from '#config/catalogue.ts';
@@ -12,10 +11,9 @@ import { entryOf } from '#config/catalogue.ts';
 import { firstTokenFile } from '#runtime/access/tokens.ts';
 
 import { isolatedEnvironment } from '../../scripts/environment.ts';
+import { serveCommand } from '../../scripts/serve-command.ts';
 import { settingsOf } from './acknowledged.ts';
 import type { Target } from './writers.ts';
-
-const serveScript = fileURLToPath(new URL('../../scripts/serve.ts', import.meta.url));
 
 /** It ended before it listened. */
 export class Refused extends Error {
@@ -49,7 +47,8 @@ interface Options {
 /** @throws Refused */
 export async function startProcess(name: ProcessName, options: Options): Promise<ServiceProcess> {
   const { dataRoot, portOffset, preload, signal, settings } = options;
-  const child = spawn(process.execPath, [...(preload ? ['--import', preload] : []), serveScript, name], {
+  const [program = '', ...args] = serveCommand(name, preload ? ['--import', preload] : []);
+  const child = spawn(program, args, {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     env: isolatedEnvironment({
       ...settingsOf(dataRoot),
