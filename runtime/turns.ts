@@ -13,7 +13,7 @@ export type Steps<Value> = Generator<void, Value>;
 type Snapshot = <Value>(read: () => Value) => Value;
 
 /** A piece of long work ends at the first step after this time. */
-const pieceMs = 4;
+const pieceMs = 2.5;
 /** After so much work the loop looks for new connections and bytes: Node accepts one connection in each of its turns. */
 const turnMs = 2;
 /**
