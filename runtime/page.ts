@@ -8,7 +8,7 @@ import { encodeCursor } from './cursor.ts';
 export const pageBytes = 32_000;
 
 /** The most that a program may ask for: to write and send more at once would keep others waiting. */
-export const maxPageBytes = 256_000;
+export const maxPageBytes = 128_000;
 
 interface Page {
   readonly text: string;

@@ -42,14 +42,16 @@ async function keepCalling(): Promise<void> {
   }
 }
 
-/** Whether the service says to come again. @throws Error for an answer that is none. */
+/** Whether the service says to come again. @throws Error for an answer that is none, and for a call that the service would never take. */
 async function isRefused({ headers, body }: TrafficRequest): Promise<boolean> {
   const sent = request(`${url}/mcp`, { method: 'POST', agent, headers }).end(body);
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
   let kept = '';
   for await (const chunk of response) if (kept.length < longestLookedIntoChars) kept += chunk;
   if (response.statusCode !== 200) throw new Error(`${url} answered ${response.statusCode}: ${kept}`);
-  return kept.length < longestLookedIntoChars && kept.includes('"code":"unavailable"');
+  if (kept.length >= longestLookedIntoChars) return false;
+  if (kept.includes('"code":"invalid_input"')) throw new Error(`A heavy call is none: ${kept}`);
+  return kept.includes('"code":"unavailable"');
 }
 
 const all = Promise.all(Array.from({ length: connections }, keepCalling));

@@ -1,3 +1,4 @@
+import { maxPageBytes } from '#runtime/page.ts';
 import type { Workload } from '#runtime/workload.ts';
 
 const chains = 20;
@@ -76,7 +77,7 @@ export const workload: Workload<string> = {
         steps: Array.from({ length: 5_000 }, (_, at) => ({ type: 'analysis', content: contentOf(at) })),
       }),
     },
-    { tool: 'export_reasoning', arguments: (_, chain_id) => ({ chain_id, max_bytes: 256_000 }) },
+    { tool: 'export_reasoning', arguments: (_, chain_id) => ({ chain_id, max_bytes: maxPageBytes }) },
     { tool: 'search_reasoning', arguments: () => ({ query: 'the looked said', limit: 100 }) },
   ],
 };
