@@ -50,7 +50,7 @@ async function isRefused({ headers, body }: TrafficRequest): Promise<boolean> {
   for await (const chunk of response) if (kept.length < longestLookedIntoChars) kept += chunk;
   if (response.statusCode !== 200) throw new Error(`${url} answered ${response.statusCode}: ${kept}`);
   if (kept.length >= longestLookedIntoChars) return false;
-  if (kept.includes('"code":"invalid_input"')) throw new Error(`A heavy call is none: ${kept}`);
+  if (kept.includes('Invalid arguments for ')) throw new Error(`A heavy call is none: ${kept}`);
   return kept.includes('"code":"unavailable"');
 }
 
