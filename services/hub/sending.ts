@@ -225,8 +225,7 @@ export function openSending(mesh: Mesh, agents: Agents) {
       if (isLong(body.json)) await nextTurn(); // oxlint-disable-line no-await-in-loop
       const one = await ready(draft, owner, body, traceparent); // oxlint-disable-line no-await-in-loop -- in order, so that each sees whom the one before has got
       all.push(one);
-      const { length } = one.route.receivers;
-      receivers += length;
+      receivers += one.route.receivers.length;
       // So much is done for one call. One alone goes to all that it is for: or whoever has many agents could keep
       // what is said to a topic from everybody else.
       if (receivers > mostReceiversPerCall && drafts.length > 1)
@@ -237,7 +236,7 @@ export function openSending(mesh: Mesh, agents: Agents) {
             hint: 'Nothing was sent. Send fewer of them in a call, or use a topic.',
           },
         );
-      if (length > manyReceivers) await nextTurn(); // oxlint-disable-line no-await-in-loop
+      if (one.route.receivers.length > manyReceivers) await nextTurn(); // oxlint-disable-line no-await-in-loop
     }
     const appended = await engine.append(
       all.map(({ outgoing }) => outgoing),

@@ -75,6 +75,23 @@ for (const [name, open] of Object.entries(engines)) {
         expect(await engine.find('another', 'm2')).toEqual([]);
       });
 
+      test('keeps each message of a batch, and puts it into all of its mailboxes, whichever number that is', async () => {
+        await using opened = await open();
+        const { engine } = opened;
+        const widths = [1, 60, 30, 1, 49, 51, 2, 99, 100, 101, 1];
+        const many = (width: number) => Array.from({ length: width }, (_, at) => box(`${width} ${at}`));
+
+        const all = await send(engine, ...widths.map((width) => message({}, ...many(width))));
+
+        expect(all.map(({ outcome }) => outcome)).toEqual(widths.map(() => 'stored'));
+        expect(all.map(({ placed }) => placed.length)).toEqual(widths);
+        for (const width of new Set(widths)) {
+          const names = many(width).map(({ agent }) => agent);
+          const each = widths.filter((one) => one === width).length;
+          expect(await engine.loads(names)).toEqual(names.map(() => each)); // oxlint-disable-line no-await-in-loop
+        }
+      });
+
       test('knows a duplicate, and another message under the same id', async () => {
         await using opened = await open();
         const { engine } = opened;

@@ -62,10 +62,8 @@ type HeadRow = Pick<MessageRow, 'seq' | 'envelope' | 'owner'>;
 
 /** Bodies that one page of the log holds at most, beside the first. */
 const pageOfLogBytes = 1_048_576;
-/** Mailboxes and messages that one change fills at most: some milliseconds of work. */
-const placesAtOnce = 100;
-/** The same of one message to many: its mailboxes lie on a page each, which takes as long again to commit. */
-const spreadAtOnce = 50;
+/** Mailboxes that one change fills at most, of a batch or of one message to many: some milliseconds of work, and as long again to commit. */
+const placesAtOnce = 50;
 /** Places of the log that are looked through for one agent at once: some milliseconds of work. */
 const placesOfLog = 5_000;
 /** Mailboxes whose dead letters are looked for at once: some milliseconds of work. */
@@ -406,8 +404,8 @@ export function openMail(
       body.bytes,
     );
     const seq = Number(lastInsertRowid);
-    if (mailboxes.length > spreadAtOnce) beginSpreading.run(seq, JSON.stringify(mailboxes));
-    const placed = mailboxes.slice(0, spreadAtOnce).map((box) => place(box, seq, stored, nowMs));
+    if (mailboxes.length > placesAtOnce) beginSpreading.run(seq, JSON.stringify(mailboxes));
+    const placed = mailboxes.slice(0, placesAtOnce).map((box) => place(box, seq, stored, nowMs));
     if (why !== undefined)
       insertDelivery.run(
         '',
@@ -448,7 +446,7 @@ export function openMail(
     const { seq } = appended;
     const all = [...placed];
     while (all.length < mailboxes.length) {
-      const some = mailboxes.slice(all.length, all.length + spreadAtOnce);
+      const some = mailboxes.slice(all.length, all.length + placesAtOnce);
       const isLast = all.length + some.length === mailboxes.length;
       all.push(
         ...(await changeInTurn(stored.owner, (wake) => {
@@ -668,7 +666,7 @@ export function openMail(
         const owner = first?.stored.owner ?? '';
         const appended = await (isFirst ? change(store) : changeInTurn(owner, store));
         const [own] = appended;
-        return first && own?.outcome === 'stored' && first.mailboxes.length > spreadAtOnce
+        return first && own?.outcome === 'stored' && first.mailboxes.length > placesAtOnce
           ? [await spreadOn(first, own, nowMs)]
           : appended;
       }),
