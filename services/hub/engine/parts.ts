@@ -8,7 +8,10 @@ function partsOf(messages: readonly Outgoing[], mostPlaces: number): Outgoing[][
   const parts: Outgoing[][] = [];
   let [places, bytes] = [Infinity, Infinity];
   for (const message of messages) {
-    const [ownPlaces, ownBytes] = [Math.max(1, message.mailboxes.length), message.stored.body.bytes.byteLength];
+    const [ownPlaces, ownBytes] = [
+      Math.max(1, message.mailboxes.length),
+      message.stored.body.bytes.byteLength,
+    ];
     if (places + ownPlaces > mostPlaces || bytes + ownBytes > mostBytes) {
       parts.push([]);
       [places, bytes] = [0, 0];
