@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { runGit } from './run-git.ts';
 
 test('a git of a token that has more of them leaves the processors to others before it has worked for long', async () => {
-  const { output } = await runGit(['-c', 'alias.said=!sleep 0.4; nice', 'said'], {
+  const { output } = await runGit(['-c', 'alias.said=!until [ $(nice) = 19 ]; do sleep 0.02; done; nice', 'said'], {
     cwd: '/',
     env: { PATH: process.env['PATH'] ?? '' },
     signal: new AbortController().signal,
