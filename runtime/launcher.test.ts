@@ -225,10 +225,11 @@ describe.concurrent.each(ways)('A program at the level $level $maker', ({ reason
     });
   });
 
-  test('is ended with its call', async () => {
+  test.for([0, 300])('is ended with its call, which is given up after %i ms', async (afterMs) => {
     const controller = new AbortController();
-    const running = run(way.level, perl('sleep 100'), limits, { ...around(way), signal: controller.signal });
-    setTimeout(() => controller.abort(new Error('enough')), 100);
+    const endless = perl('sleep 1 while 1');
+    const running = run(way.level, endless, limits, { ...around(way), signal: controller.signal });
+    setTimeout(() => controller.abort(new Error('enough')), afterMs);
 
     await expect(running).rejects.toThrow('enough');
   });

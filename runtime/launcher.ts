@@ -323,6 +323,8 @@ export async function run(
     return () => Buffer.concat(taken).toString();
   }) as [() => string, () => string];
   signal?.addEventListener('abort', end, { once: true });
+  // It may have been while the program was started.
+  if (signal?.aborted) end();
   try {
     const exit = await ended;
     signal?.throwIfAborted();

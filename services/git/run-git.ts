@@ -133,6 +133,8 @@ export async function runGit(args: readonly string[], run: Run): Promise<Finishe
   child.stdin.end(run.input ?? '');
 
   run.signal.addEventListener('abort', stop, { once: true });
+  // It may have been while git was started.
+  if (run.signal.aborted) stop();
   try {
     const [code, signal] = await ended;
     run.signal.throwIfAborted();
