@@ -17,8 +17,9 @@ import {
 } from './support/hostile-requests.ts';
 import { callTool, rpc } from './support/rpc.ts';
 import type { Served } from './support/serve.ts';
+import { isWhole } from './support/trials.ts';
 
-const requests = process.env['FAULT_TRIALS'] === 'all' ? 100_000 : 2_000;
+const requests = isWhole ? 100_000 : 2_000;
 const clients = 16;
 const seed = Number(process.env['SEED'] ?? 20_261_129);
 

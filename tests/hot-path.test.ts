@@ -12,8 +12,9 @@ import {
   type Answer,
 } from './support/hostile-requests.ts';
 import { serve, type Served } from './support/serve.ts';
+import { isWhole } from './support/trials.ts';
 
-const requests = process.env['FAULT_TRIALS'] === 'all' ? 100_000 : 4_000;
+const requests = isWhole ? 100_000 : 4_000;
 const clients = 16;
 
 async function counted(served: Served): Promise<Record<string, number>> {

@@ -7,6 +7,7 @@ import { ToolError } from '#runtime/errors.ts';
 import { noPostgres, startServer } from '../../tests/support/postgres-server.ts';
 import { surround } from '../../tests/support/surround.ts';
 import { engines, openTrial, useDatabase, type Answer, type Trial } from './orchestrator.fixture.ts';
+import { isWhole } from '../../tests/support/trials.ts';
 
 interface Lease {
   readonly id: string;
@@ -196,7 +197,6 @@ const operations = fc.array(
   { minLength: 10, maxLength: 60 },
 );
 
-const isWhole = process.env['FAULT_TRIALS'] === 'all';
 /** A query of PostgreSQL goes over a connection. */
 const runsOf = (engine: string) => (isWhole ? 300 : engine === 'SQLite' ? 20 : 5);
 

@@ -3,6 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import { catalogue, type ProcessName } from '#config/catalogue.ts';
+import { isWhole } from '../support/trials.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- tools of every service answer here
 export type Answer = Readonly<Record<string, any>>;
@@ -206,10 +207,9 @@ export const acknowledgedWrites: { readonly [Name in ProcessName]?: readonly Ack
  * Whose stores are tried: each with `npm run test:faults`; else those that write in a way of their own, and one of those
  * that write as memory does, through runtime/database.ts.
  */
-export const triedStores: readonly ProcessName[] =
-  process.env['FAULT_TRIALS'] === 'all'
-    ? catalogue.map(({ name }) => name).filter((name) => name in acknowledgedWrites)
-    : ['memory', 'logging'];
+export const triedStores: readonly ProcessName[] = isWhole
+  ? catalogue.map(({ name }) => name).filter((name) => name in acknowledgedWrites)
+  : ['memory', 'logging'];
 
 /** Where those that work on the user's files find them: on the same disk, beside the data. */
 export function rootOf(dataRoot: string): string {

@@ -12,8 +12,9 @@ import { databaseFile } from '../../services/comparative-intelligence/store/stor
 import { callTool } from '../support/rpc.ts';
 import { temporaryFolder } from '../support/serve.ts';
 import { startProcess } from './service-process.ts';
+import { isWhole } from '../support/trials.ts';
 
-const trials = process.env['FAULT_TRIALS'] === 'all' ? 20 : 1;
+const trials = isWhole ? 20 : 1;
 const rows = 20_000;
 const name = 'comparative-intelligence';
 

@@ -11,6 +11,7 @@ import { temporaryFolder } from '../support/serve.ts';
 import { acknowledgedWrites, triedStores } from './acknowledged.ts';
 import { databasesIn, startProcess } from './service-process.ts';
 import { Writing } from './writers.ts';
+import { isWhole } from '../support/trials.ts';
 
 const pageBytes = 4_096;
 
@@ -23,7 +24,6 @@ const damages: Readonly<Record<string, (file: string) => void>> = {
 
 const all = Object.entries(damages);
 // Each of them is tried on a store in runtime/database.test.ts.
-const isWhole = process.env['FAULT_TRIALS'] === 'all';
 const tried = isWhole ? all : all.slice(1, 2);
 
 /** Of a table or an index: one that is free, or holds the rest of a long text, has no form that could be wrong. */

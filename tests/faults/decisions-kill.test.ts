@@ -13,8 +13,9 @@ import { databaseFile } from '../../services/model-profile/store/store.ts';
 import { callTool } from '../support/rpc.ts';
 import { temporaryFolder } from '../support/serve.ts';
 import { damagesIn, startProcess } from './service-process.ts';
+import { isWhole } from '../support/trials.ts';
 
-const trials = process.env['FAULT_TRIALS'] === 'all' ? 50 : 2;
+const trials = isWhole ? 50 : 2;
 const perBatch = 500;
 const senders = 4;
 

@@ -21,8 +21,8 @@ import { temporaryFolder } from '../support/serve.ts';
 import { sentLineBytes, type AgentOrder } from './hub-agent.ts';
 import { damagesIn, startProcess, type ServiceProcess } from './service-process.ts';
 import type { Target } from './writers.ts';
+import { isWhole } from '../support/trials.ts';
 
-const isWhole = process.env['FAULT_TRIALS'] === 'all';
 const script = fileURLToPath(new URL('hub-agent.ts', import.meta.url));
 const senders = ['sender-a', 'sender-b'];
 const receivers = ['receiver-a', 'receiver-b'];

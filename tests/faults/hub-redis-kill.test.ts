@@ -7,8 +7,9 @@ import { agents, receive, work, type Told } from '../../services/hub/engine/redi
 import { noRedis, startRedis } from '../../services/hub/engine/redis-server.fixture.ts';
 import { start } from '../../services/hub/engine/messages.fixture.ts';
 import { openHub } from '../../services/hub/engine/redis.fixture.ts';
+import { isWhole } from '../support/trials.ts';
 
-const trials = process.env['FAULT_TRIALS'] === 'all' ? 20 : 1;
+const trials = isWhole ? 20 : 1;
 
 beforeEach((context) => {
   if (noRedis !== undefined) context.skip(noRedis);

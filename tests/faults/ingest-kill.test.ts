@@ -11,8 +11,9 @@ import { callTool } from '../support/rpc.ts';
 import { temporaryFolder } from '../support/serve.ts';
 import { startProcess } from './service-process.ts';
 import type { Target } from './writers.ts';
+import { isWhole } from '../support/trials.ts';
 
-const trials = process.env['FAULT_TRIALS'] === 'all' ? 50 : 2;
+const trials = isWhole ? 50 : 2;
 const batchSenders = 3;
 const singleSenders = 3;
 const stepsPerBatch = 1_000;

@@ -12,9 +12,10 @@ import { temporaryFolder } from '../support/serve.ts';
 import { acknowledgedWrites, settingsOf, triedStores } from './acknowledged.ts';
 import { damagesIn, tokenIn } from './service-process.ts';
 import { unrecorded, Writing } from './writers.ts';
+import { isWhole } from '../support/trials.ts';
 
 /** The supervisor waits longer after each: half a second, then one, two, four, eight. */
-const kills = process.env['FAULT_TRIALS'] === 'all' ? 5 : 2;
+const kills = isWhole ? 5 : 2;
 
 const pidAt = async (url: string) => ((await (await fetch(`${url}/health`)).json()) as { pid: number }).pid;
 

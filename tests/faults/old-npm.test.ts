@@ -11,6 +11,7 @@ import { expect, test } from 'vitest';
 import { isolatedEnvironment } from '../../scripts/environment.ts';
 import { freePortOffset } from '../../scripts/ports.ts';
 import { temporaryFolder } from '../support/serve.ts';
+import { isWhole } from '../support/trials.ts';
 
 const home = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -20,7 +21,6 @@ const pairs = [
   { node: '18.20.8', npm: '9.9.4' },
   { node: '22.23.5', npm: '10.9.8' },
 ];
-const isWhole = process.env['FAULT_TRIALS'] === 'all';
 
 const fromCache = ['--prefer-offline', '--no-audit', '--no-fund'];
 

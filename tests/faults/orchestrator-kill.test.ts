@@ -13,8 +13,8 @@ import { callTool, codeOf } from '../support/rpc.ts';
 import { temporaryFolder } from '../support/serve.ts';
 import { damagesIn, startProcess, type ServiceProcess } from './service-process.ts';
 import type { Target } from './writers.ts';
+import { isWhole } from '../support/trials.ts';
 
-const isWhole = process.env['FAULT_TRIALS'] === 'all';
 const workers = ['ada', 'bob', 'cyd', 'dan', 'eve', 'fay', 'gus'];
 /** Tasks whose claim was answered to nobody come back after it. */
 const leaseSeconds = 2;

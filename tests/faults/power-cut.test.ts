@@ -7,8 +7,8 @@ import { catalogue } from '#config/catalogue.ts';
 import { acknowledgedWrites, triedStores, withoutAcknowledgedWrites } from './acknowledged.ts';
 import { disksRefused, inOwnMounts } from './own-mounts.ts';
 import type { Cut } from './power-cut.ts';
+import { isWhole } from '../support/trials.ts';
 
-const isWhole = process.env['FAULT_TRIALS'] === 'all';
 const cuts = isWhole ? 20 : 1;
 const cutMs = 120_000;
 

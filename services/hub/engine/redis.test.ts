@@ -15,6 +15,7 @@ import { freePort, noRedis, startCluster, startRedis, type RedisServer } from '.
 import { boxOf, leaseOf as lease, messageOf, start } from './messages.fixture.ts';
 import { openHub, type Hub } from './redis.fixture.ts';
 import { openSqlite } from './sqlite.ts';
+import { isWhole } from '../../../tests/support/trials.ts';
 
 let started: RedisServer | undefined;
 const shared = { server: (): RedisServer => started as RedisServer };
@@ -406,7 +407,7 @@ function numbersFrom(seed: number) {
   };
 }
 
-const seeds = process.env['FAULT_TRIALS'] === 'all' ? 200 : 6;
+const seeds = isWhole ? 200 : 6;
 
 test.each(Array.from({ length: seeds }, (_, seed) => seed + 1))(
   'answers as the engine on SQLite does, in 400 steps from seed %i',
