@@ -69,7 +69,7 @@ test('those who come while a server is busy with others are let in, and get thei
   over = true;
   await vi.waitFor(() => expect(clients).toBe(0));
   await server.drain(async () => {});
-}, 40_000);
+});
 
 test('many who come at once are let in before the next work', async () => {
   using connections = new Connections(defaultLimits);

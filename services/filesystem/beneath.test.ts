@@ -368,7 +368,7 @@ test('No descriptor is left open, whatever came of the calls', async () => {
   for (let round = 0; round < 5; round += 1) await attempts();
 
   // Folders are held for a moment longer.
-  await expect.poll(open, { timeout: 30_000 }).toBeLessThanOrEqual(before);
+  await expect.poll(open).toBeLessThanOrEqual(before);
 });
 
 test('Calls at the same time each get their own file, or their own refusal', async () => {

@@ -61,5 +61,5 @@ test('Folders are held for a moment, and only so many', async () => {
 
   expect(heldIn(place).length).toBeGreaterThan(0);
   expect(heldIn(place).length).toBeLessThanOrEqual(256);
-  await expect.poll(() => heldIn(place), { timeout: 30_000 }).toEqual([]);
+  await expect.poll(() => heldIn(place)).toEqual([]);
 });

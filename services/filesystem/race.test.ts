@@ -124,7 +124,7 @@ test('nothing outside is read or written, whatever is swapped for links meanwhil
 
   expect(outsideOf(place)).toEqual(before);
   // Folders are held for a moment longer.
-  await expect.poll(openDescriptors, { timeout: 30_000 }).toBeLessThanOrEqual(descriptors);
+  await expect.poll(openDescriptors).toBeLessThanOrEqual(descriptors);
 });
 
 test('who only looks before reading does read what lies outside, in the same race', async () => {
@@ -133,6 +133,6 @@ test('who only looks before reading does read what lies outside, in the same rac
   const path = join(place.root, 'folder/f.txt');
 
   await expect
-    .poll(async () => readFile(path, 'utf8').catch(() => ''), { timeout: 30_000, interval: 0 })
+    .poll(async () => readFile(path, 'utf8').catch(() => ''), { interval: 0 })
     .toBe(secret);
 });

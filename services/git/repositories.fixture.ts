@@ -55,7 +55,7 @@ export function plainGit(folder: string, ...args: readonly string[]): string {
   return execFileSync('git', args, {
     cwd: folder,
     encoding: 'utf8',
-    timeout: 10_000,
+    timeout: 60_000,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
       PATH: process.env['PATH'],

@@ -21,7 +21,7 @@ let measured: Awaited<ReturnType<typeof measureRatios>>;
 
 beforeAll(async () => {
   measured = await measureRatios();
-}, 60_000);
+});
 
 test('Flotilla keeps its distance from bare Node and from the SDK alone', () => {
   expect(complaints(measured.flotilla)).toEqual([]);
