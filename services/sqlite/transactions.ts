@@ -8,7 +8,7 @@ import type { Call } from '#runtime/tool.ts';
 import type { Named } from './engine/connections.ts';
 import type { Answer, Kind } from './engine/work.ts';
 import type { Engine, Engines, Errand } from './engines.ts';
-import { maxEndedTransactions, transactionLifeMs, transactionsAtOnce } from './limits.ts';
+import { endingMs, maxEndedTransactions, transactionLifeMs, transactionsAtOnce } from './limits.ts';
 
 interface Transaction {
   readonly id: string;
@@ -26,6 +26,8 @@ interface Transaction {
   endTurn: (() => void) | undefined;
   /** Statements that run or wait. */
   asked: number;
+  /** Its commit or rollback runs. */
+  isEnding: boolean;
 }
 
 const stoppedStatement = 'one of its statements was stopped, and it was rolled back';
@@ -87,6 +89,11 @@ export function openTransactions(engines: Engines, idleMs: number, pressed: Pres
   function limitLife(transaction: Transaction, lifeMs: number, why: string): void {
     clearTimeout(transaction.life);
     transaction.life = setTimeout(() => {
+      // What is being committed may be there already. It has a time limit of its own, and says what came of it.
+      if (transaction.isEnding) {
+        limitLife(transaction, endingMs, why);
+        return;
+      }
       transaction.engine.kill(isOver(why));
       void close(transaction, why);
     }, lifeMs).unref();
@@ -156,7 +163,10 @@ export function openTransactions(engines: Engines, idleMs: number, pressed: Pres
         return engines.inPlace<Answer<K>>(call, async () => {
           // It may have ended while this waited.
           find(call, id);
-          const answer = await transaction.engine.run(errand, call);
+          transaction.isEnding = errand.kind === 'end';
+          const answer = await transaction.engine.run(errand, call).finally(() => {
+            transaction.isEnding = false;
+          });
           // Before the next one comes: its engine is another's from now on.
           if (errand.kind === 'end' && forget(transaction)) {
             engines.giveBack(transaction.engine);
@@ -212,6 +222,7 @@ export function openTransactions(engines: Engines, idleMs: number, pressed: Pres
           isPressed: false,
           endTurn,
           asked: 0,
+          isEnding: false,
         };
         begun = transaction;
         open.set(id, transaction);

@@ -126,6 +126,25 @@ test('a transaction ends sooner when another token waits for it, idle or busy', 
   expect(await place.rows('SELECT a FROM t')).toEqual([{ a: 'first' }, { a: 'second' }]);
 });
 
+test('a commit that runs is not ended by another token that waits, and says what came of it', async () => {
+  await using hurried = testPlace({ pressed: { idleMs: 20_000, lifeMs: 1 } });
+  await hurried.call('execute_sql', { sql: 'CREATE TABLE t (a)' });
+  const { transaction } = await hurried.call('begin_transaction', {});
+  const many = 'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)';
+  await hurried.call('execute_sql', {
+    sql: `${many} INSERT INTO t SELECT randomblob(1500) FROM n`,
+    transaction,
+    timeout_ms: 25_000,
+  });
+
+  const committing = hurried.call('commit_transaction', { transaction });
+  const waiting = hurried.call('write_query', { query: 'CREATE TABLE u (a)' }, of('other'));
+
+  expect(await committing).toMatchObject({});
+  await waiting;
+  expect(await hurried.rows('SELECT count(*) AS n FROM t')).toEqual([{ n: 20_000 }]);
+});
+
 test('rows are added as if each came alone, where triggers and keys look at others', async () => {
   const database = 'order.db';
   const sql = `CREATE TABLE node (id INTEGER PRIMARY KEY, parent REFERENCES node (id));
