@@ -105,6 +105,15 @@ function requireTaken({ outcome, placed }: Appended, { envelope, owner }: Outgoi
         `The token "${owner}" keeps more here than it may keep: messages that wait, and what it shares. Nothing was sent.`,
         { hint: 'Let receivers catch up, or ask the operator for more room.' },
       );
+    case 'failed':
+      throw new ToolError(
+        'unavailable',
+        `The store failed before the message ${envelope.id} was safely kept: send it again under this id.`,
+        {
+          hint: 'Those before it are kept. What is kept already is recognised by its id.',
+          retryAfterMs: 1_000,
+        },
+      );
   }
 }
 

@@ -62,12 +62,14 @@ export interface Placed {
 
 /**
  * `stored` has the message in the log; `duplicate` had it before, and nothing was changed; `conflict` has another one of that id;
- * `full` when not one mailbox took it, `over_quota` when its token keeps too much that still waits: nothing was changed.
+ * `full` when not one mailbox took it, `over_quota` when its token keeps too much that still waits: nothing was changed. `failed` when
+ * the store failed after it had kept messages before this one: whether this one is kept shows when it is sent again under its id.
  */
 export interface Appended {
-  readonly outcome: 'stored' | 'duplicate' | 'conflict' | 'full' | 'over_quota';
+  readonly outcome: 'stored' | 'duplicate' | 'conflict' | 'full' | 'over_quota' | 'failed';
   /** 0 where there is none. */
   readonly seq: number;
+  /** Of fewer mailboxes where the store failed in between: the others get it when the store works again. */
   readonly placed: readonly Placed[];
 }
 

@@ -41,7 +41,7 @@ export function messageOf(
 }
 
 export async function leaseOf(
-  engine: Engine,
+  engine: Pick<Engine, 'lease'>,
   agent: string,
   overrides: object = {},
 ): Promise<readonly Delivered[]> {

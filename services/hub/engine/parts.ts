@@ -1,4 +1,6 @@
 /** What is done in one go, where there is more. */
+import { ToolError } from '#runtime/errors.ts';
+
 import type { Appended, Outgoing, Placed } from './engine.ts';
 
 const mostBytes = 8 * 1_048_576;
@@ -27,7 +29,8 @@ const laneOf = ({ stored }: Outgoing, agent: string) => `${stored.envelope.sourc
 
 /**
  * Stores messages part by part. What one sender sends to a mailbox comes in order: where a message was refused, what the sender has for
- * that mailbox in later parts is refused as well, though there may be room again by then.
+ * that mailbox in later parts is refused as well, though there may be room again by then. Where the store fails after the first part,
+ * what was kept before stays told as kept.
  */
 export async function inParts(
   messages: readonly Outgoing[],
@@ -37,16 +40,28 @@ export async function inParts(
   const all: Appended[] = [];
   const full = new Set<string>();
   let isOverQuota = false;
+  let hasFailed = false;
+  const failed: Appended = { outcome: 'failed', seq: 0, placed: [] };
   const refusalOf = (message: Outgoing): Appended | undefined => {
+    if (hasFailed) return failed;
     if (isOverQuota) return { outcome: 'over_quota', seq: 0, placed: [] };
     if (!message.mailboxes.some(({ agent }) => full.has(laneOf(message, agent)))) return undefined;
     const placed = message.mailboxes.map(({ agent }): Placed => ({ agent, outcome: 'full', dropped: 0 }));
     return { outcome: 'full', seq: 0, placed };
   };
+  async function storeSome(part: readonly Outgoing[]): Promise<readonly Appended[]> {
+    try {
+      return await store(part, all.length === 0);
+    } catch (error) {
+      if (all.length === 0 || !(error instanceof ToolError) || error.code !== 'unavailable') throw error;
+      hasFailed = true;
+      return part.map(() => failed);
+    }
+  }
   for (const part of partsOf(messages, mostPlaces)) {
     const refusals = part.map(refusalOf);
     const accepted = part.filter((_, at) => refusals[at] === undefined);
-    const appended = accepted.length > 0 ? await store(accepted, all.length === 0) : []; // oxlint-disable-line no-await-in-loop -- in order, and others are served between them
+    const appended = accepted.length > 0 ? await storeSome(accepted) : []; // oxlint-disable-line no-await-in-loop -- in order, and others are served between them
     for (const [at, message] of accepted.entries()) {
       const outcome = appended[at]?.outcome;
       if (outcome === 'full') for (const { agent } of message.mailboxes) full.add(laneOf(message, agent));

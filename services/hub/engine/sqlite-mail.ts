@@ -28,6 +28,7 @@ import {
 } from './engine.ts';
 import { inParts, newestDead, slicesOf } from './parts.ts';
 import { openLanes, urgencies } from './sqlite-lanes.ts';
+import { openSpreading, placesAtOnce } from './sqlite-spreading.ts';
 
 const states = { pending: 0, leased: 1, acknowledged: 2, dead: 3 } as const;
 
@@ -62,8 +63,6 @@ type HeadRow = Pick<MessageRow, 'seq' | 'envelope' | 'owner'>;
 
 /** Bodies that one page of the log holds at most, beside the first. */
 const pageOfLogBytes = 1_048_576;
-/** Mailboxes that one change fills at most, of a batch or of one message to many: some milliseconds of work, and as long again to commit. */
-const placesAtOnce = 50;
 /** Places of the log that are looked through for one agent at once: some milliseconds of work. */
 const placesOfLog = 5_000;
 /** Mailboxes whose dead letters are looked for at once: some milliseconds of work. */
@@ -258,10 +257,6 @@ export function openMail(
   const tally = prepare<{ value: number }>('SELECT value FROM tally WHERE name = ?');
   const addToTally = prepare('UPDATE tally SET value = value + ? WHERE name = ?');
 
-  const beginSpreading = prepare('INSERT INTO spreading VALUES (?, ?)');
-  const endSpreading = prepare('DELETE FROM spreading WHERE seq = ?');
-  const spreadingNow = prepare<{ seq: number; mailboxes: string }>('SELECT * FROM spreading');
-
   const registered = prepare("SELECT 1 FROM entry WHERE kind = 'agent' AND key = ?");
   const isTaken = (agent: AgentName) => registered.get(agent) !== undefined;
   const leave = prepare('INSERT INTO departure VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at');
@@ -311,7 +306,7 @@ export function openMail(
 
   const isFull = ({ agent, most }: Mailbox) => inMailbox(agent) >= most;
 
-  function place(box: Mailbox, seq: number, { envelope }: Outgoing['stored'], nowMs: number): Placed {
+  function place(box: Mailbox, seq: number, { envelope }: Pick<Stored, 'envelope'>, nowMs: number): Placed {
     const { agent, most, whenFull } = box;
     const excess = inMailbox(agent) - most + 1;
     const dropped = excess > 0 && whenFull === 'drop_oldest' ? dropOldest(box, excess, nowMs) : 0;
@@ -323,6 +318,13 @@ export function openMail(
     insertDelivery.run(agent, seq, source, urgency[priority], state, nowMs, expiresAtMs, reason);
     return { agent, outcome: isRefused ? 'dead_letter' : 'queued', dropped };
   }
+
+  const spreading = openSpreading(database, transactions, {
+    place,
+    has: (agent, seq) => find.get(agent, seq) !== undefined,
+    envelopeOf: (seq) => JSON.parse((headOf.get(seq) as HeadRow).envelope) as Envelope,
+    changeInTurn: async (owner, work) => changeInTurn(owner, (wake) => told(work(), wake)),
+  });
 
   function removeAll(rows: readonly { readonly seq: number }[]): void {
     for (const { seq } of rows) {
@@ -404,7 +406,7 @@ export function openMail(
       body.bytes,
     );
     const seq = Number(lastInsertRowid);
-    if (mailboxes.length > placesAtOnce) beginSpreading.run(seq, JSON.stringify(mailboxes));
+    if (mailboxes.length > placesAtOnce) spreading.begin(seq, mailboxes);
     const placed = mailboxes.slice(0, placesAtOnce).map((box) => place(box, seq, stored, nowMs));
     if (why !== undefined)
       insertDelivery.run(
@@ -435,42 +437,6 @@ export function openMail(
       } else settle.run(states.pending, 0, nowMs, reason, row.agent, row.seq);
     }
     return died;
-  }
-
-  /** Puts a message into the mailboxes after the first. */
-  async function spreadOn(
-    { mailboxes, stored }: Outgoing,
-    { placed, ...appended }: Appended,
-    nowMs: number,
-  ): Promise<Appended> {
-    const { seq } = appended;
-    const all = [...placed];
-    while (all.length < mailboxes.length) {
-      const some = mailboxes.slice(all.length, all.length + placesAtOnce);
-      const isLast = all.length + some.length === mailboxes.length;
-      all.push(
-        ...(await changeInTurn(stored.owner, (wake) => {
-          if (isLast) endSpreading.run(seq);
-          return told(
-            some.map((box) => place(box, seq, stored, nowMs)),
-            wake,
-          );
-        })),
-      );
-    }
-    return { ...appended, placed: all };
-  }
-
-  /** What the end of the process has cut off. */
-  function spreadLeft(): void {
-    for (const { seq, mailboxes } of spreadingNow.all()) {
-      transactions.write(() => {
-        const stored = storedOf(messageAt.get(seq) as MessageRow);
-        for (const box of JSON.parse(mailboxes) as Mailbox[])
-          if (!find.get(box.agent, seq)) place(box, seq, stored, stored.envelope.timeMs);
-        endSpreading.run(seq);
-      });
-    }
   }
 
   function leaseNow(lease: Lease): Delivered[] {
@@ -633,7 +599,7 @@ export function openMail(
 
   const read = async <Value>(work: () => Value) => onDisk(() => transactions.read(work));
 
-  spreadLeft();
+  spreading.finishAll();
 
   /** While nobody has the name. @returns how many messages were there. */
   async function dropMailbox(agent: AgentName, reason: string, nowMs: number): Promise<number> {
@@ -656,6 +622,7 @@ export function openMail(
   const engine = {
     append: async (messages, nowMs) =>
       inParts(messages, placesAtOnce, async (part, isFirst) => {
+        if (spreading.isBefore(part)) await spreading.goOn(nowMs);
         const [first] = part;
         const store = (wake: Wake) =>
           part.map((outgoing) => {
@@ -667,7 +634,7 @@ export function openMail(
         const appended = await (isFirst ? change(store) : changeInTurn(owner, store));
         const [own] = appended;
         return first && own?.outcome === 'stored' && first.mailboxes.length > placesAtOnce
-          ? [await spreadOn(first, own, nowMs)]
+          ? [{ ...own, placed: await spreading.finish(first, own, nowMs) }]
           : appended;
       }),
 
@@ -704,7 +671,10 @@ export function openMail(
         return seqs.filter((seq) => replayOne(box, seq, nowMs)).length;
       }),
 
-    sweep: async (nowMs, mostAttempts) => change((wake) => sweepNow(nowMs, mostAttempts, wake)),
+    async sweep(nowMs, mostAttempts) {
+      await spreading.goOn(nowMs);
+      return change((wake) => sweepNow(nowMs, mostAttempts, wake));
+    },
 
     async deadLetters({ agents, owner }, before, most) {
       const until = [before.atMs, before.seq, before.agent, most] as const;

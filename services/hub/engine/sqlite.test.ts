@@ -1,8 +1,13 @@
 /** What SQLite does by itself, since it serves one hub alone. */
+import { join } from 'node:path';
+
 import { expect, test } from 'vitest';
 
+import { openDatabase, transactionsOf } from '#runtime/database.ts';
+
 import { engines } from './engines.fixture.ts';
-import { boxOf, messageOf, start } from './messages.fixture.ts';
+import { boxOf, leaseOf, messageOf, start } from './messages.fixture.ts';
+import { openMail } from './sqlite-mail.ts';
 
 const day = 86_400_000;
 const minute = 60_000;
@@ -75,6 +80,90 @@ test('a message to very many reaches them all, also where the hub ended in the m
   expect(await again.engine.append([messageOf('one', many)], start)).toMatchObject([
     { outcome: 'duplicate' },
   ]);
+});
+
+/** Mail on a disk that can be full. */
+function openFilling() {
+  const database = openDatabase(':memory:', join(import.meta.dirname, 'migrations'));
+  const quota = { items: 1_000_000, bytes: 1_000_000_000 };
+  const { engine } = openMail(database, transactionsOf(database), quota, () => {});
+  return {
+    engine,
+    setFull: (isFull: boolean) =>
+      database.pragma(
+        `max_page_count = ${isFull ? Number(database.pragma('page_count', { simple: true })) : 1_000_000}`,
+      ),
+    [Symbol.dispose]: () => database.close(),
+  };
+}
+
+test('a message to very many is sent, and reaches them all, also where the disk was full in the middle', async () => {
+  using filling = openFilling();
+  const { engine } = filling;
+  const sending = engine.append([messageOf('one', many)], start);
+  // The first piece is in the file by now, the others are not.
+  filling.setFull(true);
+  const [sent] = await sending;
+  const reached = (await engine.loads(many)).filter((load) => load === 1).length;
+  expect(sent).toMatchObject({ outcome: 'stored' });
+  expect(sent?.placed).toHaveLength(reached);
+  expect(reached).toBeGreaterThanOrEqual(50);
+  expect(reached).toBeLessThan(many.length);
+  await expect(engine.sweep(start, 3)).rejects.toMatchObject({ code: 'unavailable' });
+
+  filling.setFull(false);
+  await engine.sweep(start, 3);
+  expect(new Set(await engine.loads(many))).toEqual(new Set([1]));
+  // It can leave the log when it is settled everywhere.
+  const later = start + day;
+  while ((await engine.sweep(later, 3)).isMore); // oxlint-disable-line no-await-in-loop -- piece after piece
+  expect(await engine.trim(later, 10)).toBe(1);
+});
+
+test('what a sender says after a message that was cut off comes behind it', async () => {
+  using filling = openFilling();
+  const { engine } = filling;
+  const last = many.at(-1) as string;
+  const sending = engine.append([messageOf('one', many)], start);
+  filling.setFull(true);
+  await sending;
+  expect(await engine.loads([last])).toEqual([0]);
+  await expect(engine.append([messageOf('two', [last])], start)).rejects.toMatchObject({
+    code: 'unavailable',
+  });
+
+  filling.setFull(false);
+  await engine.append([messageOf('two', [last])], start);
+  const delivered = await leaseOf(engine, last, { isOrdered: false });
+  expect(delivered.map(({ stored }) => stored.envelope.id)).toEqual(['one', 'two']);
+});
+
+test('a message that is replayed to a mailbox before it has come there by itself is there once', async () => {
+  using filling = openFilling();
+  const { engine } = filling;
+  const last = many.at(-1) as string;
+  const sending = engine.append([messageOf('one', many)], start);
+  expect(await engine.replay(boxOf(last), [1], start)).toBe(1);
+
+  expect((await sending)[0]?.placed).toHaveLength(many.length);
+  expect(new Set(await engine.loads(many))).toEqual(new Set([1]));
+});
+
+test('of a batch, what was kept before the disk was full is told as kept, and the rest is not', async () => {
+  using filling = openFilling();
+  const { engine } = filling;
+  const batch = Array.from({ length: 120 }, (_, at) => messageOf(`m${at}`, ['a'], {}, 'x'.repeat(10_000)));
+  const sending = engine.append(batch, start);
+  filling.setFull(true);
+  const outcomes = (await sending).map(({ outcome }) => outcome);
+  const kept = outcomes.indexOf('failed');
+  expect(kept).toBeGreaterThan(0);
+  expect(outcomes).toEqual(batch.map((_, at) => (at < kept ? 'stored' : 'failed')));
+  expect(await engine.loads(['a'])).toEqual([kept]);
+
+  filling.setFull(false);
+  const again = (await engine.append(batch, start)).map(({ outcome }) => outcome);
+  expect(again).toEqual(batch.map((_, at) => (at < kept ? 'duplicate' : 'stored')));
 });
 
 test('dead letters of others are not looked through, however many there are', async () => {
