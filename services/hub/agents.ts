@@ -5,6 +5,7 @@ import { ToolError } from '#runtime/errors.ts';
 
 import { guestOf, guestPrefix } from './a2a/guest.ts';
 import { agentValue, type Agent, type AgentValue, type Directory } from './directory.ts';
+import type { Died } from './engine/engine.ts';
 import type { AgentName } from './message.ts';
 import { hubName, mostAgentsPerToken } from './limits.ts';
 import type { Mesh } from './mesh.ts';
@@ -15,6 +16,15 @@ export interface Presence {
   readonly state: 'here' | 'gone';
   readonly seenMs: number;
   readonly connections: number;
+}
+
+/** An agent that was not heard of in time, and for which nothing was done yet. */
+export interface Gone {
+  readonly agent: Agent;
+  readonly seenMs: number;
+  /** What has come back from it so far: that is told when all is done. */
+  returned: number;
+  readonly dead: Died[];
 }
 
 /** Of one agent. */
@@ -37,6 +47,13 @@ const isTaken = (name: AgentName) =>
     hint: 'Choose another name.',
   });
 
+const hasLeftSome = (name: AgentName, cause: ToolError) =>
+  new ToolError('unavailable', `${name} has left, but not all that it had is let go of yet.`, {
+    hint: 'The hub goes on with that by itself; unregister_agent again says when it is done.',
+    retryAfterMs: cause.retryAfterMs ?? 1_000,
+    cause,
+  });
+
 /** @throws ToolError not_found, or forbidden when another token has registered it. */
 export function ownAgent(directory: Directory, name: AgentName, caller: string, nowMs: number): Agent {
   const agent = directory.agent(name, nowMs);
@@ -51,6 +68,11 @@ export function openAgents({ engine, directory, now }: Mesh) {
   const unsaid = new Map<AgentName, number>();
   /** Ids of the connections of each agent to this hub. */
   const connections = new Map<AgentName, Set<string>>();
+
+  /** Who is gone and was not looked after yet: what fails is done in a later round. */
+  const unattended = new Map<AgentName, Gone>();
+  /** Names that were unregistered, each by a token, while what they leave behind is not let go of yet. */
+  const leaving = new Map<AgentName, string>();
 
   /** Who changes whom: a name is registered after the one who had it has left whole. */
   const changing = new Map<AgentName, Promise<unknown>>();
@@ -95,6 +117,13 @@ export function openAgents({ engine, directory, now }: Mesh) {
       hint: 'Register it again in a moment.',
       retryAfterMs: 1_000,
     });
+  }
+
+  async function letGo(name: AgentName, nowMs: number) {
+    const handedOver = await handOver({ engine, directory, now }, { agent: name, hasLeft: true });
+    const { dead, released } = await vacate(name, nowMs);
+    leaving.delete(name);
+    return { dead_letters: dead, handed_over: handedOver, released };
   }
 
   function touch(name: AgentName, nowMs: number): void {
@@ -157,6 +186,7 @@ export function openAgents({ engine, directory, now }: Mesh) {
             });
         }
         const registered = await put(name, value, caller, nowMs);
+        leaving.delete(name);
         touch(name, nowMs);
         await engine.seen(new Map([[name, nowMs]]));
         return registered;
@@ -167,14 +197,32 @@ export function openAgents({ engine, directory, now }: Mesh) {
     async unregister(name: AgentName, caller: string, nowMs: number) {
       return alone(name, async () => {
         await engine.current();
-        ownAgent(directory, name, caller, nowMs);
-        await engine.remove('agent', name, caller);
-        const handedOver = await handOver({ engine, directory, now }, { agent: name, hasLeft: true });
-        const { dead, released } = await vacate(name, nowMs);
-        connections.delete(name);
-        seen.delete(name);
-        unsaid.delete(name);
-        return { dead_letters: dead, handed_over: handedOver, released };
+        // It may have left in a call before that failed then.
+        if (directory.agent(name, nowMs) || leaving.get(name) !== caller) {
+          ownAgent(directory, name, caller, nowMs);
+          leaving.set(name, caller);
+          await engine.remove('agent', name, caller);
+          connections.delete(name);
+          seen.delete(name);
+          unsaid.delete(name);
+        }
+        try {
+          return await letGo(name, nowMs);
+        } catch (error) {
+          throw error instanceof ToolError && error.code === 'unavailable' ? hasLeftSome(name, error) : error;
+        }
+      });
+    },
+
+    leaving: (): readonly AgentName[] => [...leaving.keys()],
+
+    /** Lets go of what an agent has left behind whose call to leave has failed. */
+    async finishLeaving(name: AgentName, nowMs: number): Promise<void> {
+      await alone(name, async () => {
+        await engine.current();
+        // Where it is still there, its caller was told that it could not leave.
+        if (directory.agent(name, nowMs)) leaving.delete(name);
+        else if (leaving.has(name)) await letGo(name, nowMs);
       });
     },
 
@@ -205,9 +253,8 @@ export function openAgents({ engine, directory, now }: Mesh) {
       }
     },
 
-    /** Those of whom nobody has heard for longer than they said, since the last look; and when that was. */
-    newlyGone(nowMs: number): { readonly agent: Agent; readonly seenMs: number }[] {
-      const gone: { agent: Agent; seenMs: number }[] = [];
+    /** Those of whom nobody has heard for longer than they said, and who were not looked after since. They count as gone at once. */
+    gone(nowMs: number): readonly Gone[] {
       for (const agent of directory.agents(nowMs)) {
         // Another hub may have registered it just now, and not have said yet that it was heard of.
         const seenMs = Math.max(seen.get(agent.key) ?? 0, Math.min(agent.changedAtMs, nowMs));
@@ -217,10 +264,15 @@ export function openAgents({ engine, directory, now }: Mesh) {
         directory.setGone(agent.key, isGone);
         if (!isGone) continue;
         connections.delete(agent.key);
-        gone.push({ agent, seenMs });
+        unattended.set(agent.key, { agent, seenMs, returned: 0, dead: [] });
       }
-      return gone;
+      // It may have come back, or left, meanwhile.
+      for (const name of unattended.keys()) if (!directory.isGone(name)) unattended.delete(name);
+      return [...unattended.values()];
     },
+
+    /** Its work went back, and all that it held is free. */
+    attended: ({ agent }: Gone): void => void unattended.delete(agent.key),
 
     connections: () => [...connections.values()].reduce((sum, { size }) => sum + size, 0),
   };

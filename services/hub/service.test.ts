@@ -1,5 +1,6 @@
 import { describe, expect, test, vi } from 'vitest';
 
+import { ToolError } from '#runtime/errors.ts';
 import { jsonTextOf } from '#runtime/json-text.ts';
 
 import { Directory } from './directory.ts';
@@ -191,6 +192,121 @@ describe('agents', () => {
     expect(await trial.engine.loads(['one', 'two', 'stranger'])).toEqual([5, 0, 2]);
     expect(bodiesOf(await as('receive_messages', { agent: 'one' }))).toHaveLength(5);
     expect(await as('unregister_agent', { name: 'one' })).toMatchObject({ handed_over: 0, dead_letters: 5 });
+  });
+
+  describe('while the store fails for a moment', () => {
+    const away = new ToolError('unavailable', 'The disk is full.', { hint: 'Try again.' });
+    const as = (trial: Trial) => async (tool: string, args: object) => trial.call('team', tool, { ...args });
+
+    test.each([
+      ['release', away],
+      ['queued', away],
+      ['unreserve', away],
+      ['release', new TypeError('a bug')],
+    ] as const)('are looked after later when they are gone, all of them: %s', async (method, failure) => {
+      await using trial = await withAgents(
+        { watcher: [], one: ['x'], two: ['y'], other: ['x', 'y'] },
+        { token: 'team' },
+      );
+      const team = as(trial);
+      await team('subscribe_topic', { agent: 'watcher', topic: 'hub.agents' });
+      await team('register_agent', { name: 'other', capabilities: ['x', 'y'], status: 'draining' });
+      for (const [name, capability] of Object.entries({ one: 'x', two: 'y' })) {
+        /* oxlint-disable no-await-in-loop -- two */
+        await team('send_message', { from: 'watcher', capability, body: { text: name } });
+        await team('send_message', { from: 'watcher', to: [name], body: { text: `at work at ${name}` } });
+        await team('receive_messages', { agent: name, limit: 2, lease_seconds: 3_600 });
+        await team('reserve_names', { agent: name, names: [`file:${name}`], ttl_seconds: 3_600 });
+        /* oxlint-enable no-await-in-loop */
+      }
+      await team('register_agent', { name: 'other', capabilities: ['x', 'y'] });
+      trial.clock.nowMs += 121_000;
+      for (const agent of ['watcher', 'other']) await team('send_heartbeat', { agent }); // oxlint-disable-line no-await-in-loop -- two
+
+      using _failing = vi.spyOn(trial.engine, method).mockRejectedValueOnce(failure);
+      await trial.hub.tending.tend();
+      trial.clock.nowMs += 6_000;
+      await trial.hub.tending.tend();
+
+      expect(await trial.engine.loads(['one', 'two', 'other'])).toEqual([1, 1, 2]);
+      expect(await trial.engine.reservations(trial.clock.nowMs)).toEqual([]);
+      const { messages } = await team('receive_messages', { agent: 'watcher' });
+      const said = (messages as { body: { agent: string } }[]).map(({ body }) => body.agent);
+      expect(said.toSorted()).toEqual(['one', 'two']);
+      expect(trial.hub.tending.counts.gone).toBe(2);
+      // What came back is told, though the rest was done later.
+      expect(await team('get_error_report', {})).toMatchObject({ totals: { delayed_messages: 4 } });
+    });
+
+    test('nothing is done for one that has come back meanwhile', async () => {
+      await using trial = await withAgents({ worker: [] });
+      await trial.call('worker', 'reserve_names', {
+        agent: 'worker',
+        names: ['file:a'],
+        ttl_seconds: 3_600,
+      });
+      trial.clock.nowMs += 121_000;
+      using _failing = vi.spyOn(trial.engine, 'release').mockRejectedValueOnce(away);
+      await trial.hub.tending.tend();
+      await trial.call('worker', 'send_heartbeat', { agent: 'worker' });
+      await trial.hub.tending.tend();
+      expect(await trial.engine.reservations(trial.clock.nowMs)).toHaveLength(1);
+      expect(trial.hub.tending.counts.gone).toBe(0);
+    });
+
+    const half = async (method: 'queued' | 'vacate' | 'remove') => {
+      const trial = await withAgents({ lead: [], leaver: ['work'] }, { token: 'team' });
+      const team = as(trial);
+      await team('send_message', { from: 'lead', capability: 'work', body: { text: 'job' } });
+      await team('send_message', say('lead', 'leaver', 'for it alone'));
+      await team('reserve_names', { agent: 'leaver', names: ['file:a'], ttl_seconds: 3_600 });
+      await team('register_agent', { name: 'other', capabilities: ['work'] });
+      const remove = trial.engine.remove.bind(trial.engine);
+      // Of Redis, it may be the answer that is lost.
+      using _failing = vi.spyOn(trial.engine, method).mockImplementationOnce(async (...args: unknown[]) => {
+        if (method === 'remove') await remove(...(args as Parameters<typeof remove>));
+        throw away;
+      });
+      await expect(team('unregister_agent', { name: 'leaver' })).rejects.toMatchObject({
+        code: 'unavailable',
+        ...(method !== 'remove' && { message: expect.stringContaining('leaver has left') }),
+      });
+      return { trial, team };
+    };
+    const left = async ({ engine, clock }: Trial) => ({
+      loads: await engine.loads(['leaver', 'other']),
+      reservations: await engine.reservations(clock.nowMs),
+    });
+
+    test.each(['remove', 'queued', 'vacate'] as const)(
+      'one that leaves is told of it, and may ask again: %s',
+      async (method) => {
+        const { trial, team } = await half(method);
+        await using _ = trial;
+        await expect(trial.call('stranger', 'unregister_agent', { name: 'leaver' })).rejects.toMatchObject({
+          code: 'not_found',
+        });
+        expect(await team('unregister_agent', { name: 'leaver' })).toMatchObject({
+          dead_letters: 1,
+          handed_over: method === 'vacate' ? 0 : 1,
+          released: 1,
+        });
+        expect(await left(trial)).toEqual({ loads: [0, 1], reservations: [] });
+        await expect(team('unregister_agent', { name: 'leaver' })).rejects.toMatchObject({
+          code: 'not_found',
+        });
+      },
+    );
+
+    test.each(['remove', 'queued', 'vacate'] as const)(
+      'one that has left is let go of by the hub itself: %s',
+      async (method) => {
+        const { trial } = await half(method);
+        await using _ = trial;
+        await trial.hub.tending.tend();
+        expect(await left(trial)).toEqual({ loads: [0, 1], reservations: [] });
+      },
+    );
   });
 
   test('hand over what a rule gave them for what they can do, and go on doing so', async () => {

@@ -1,7 +1,9 @@
 /** What the hub does by itself: ends leases, finds out who has gone, lets go of what is old. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-import type { Agents } from './agents.ts';
+import { ToolError } from '#runtime/errors.ts';
+
+import type { Agents, Gone } from './agents.ts';
 import { sweepMs, topics } from './limits.ts';
 import type { Mesh } from './mesh.ts';
 import { handOver } from './rerouting.ts';
@@ -35,43 +37,61 @@ export function beginTending(mesh: Mesh, agents: Agents, sending: Sending) {
     }
   }
 
+  /** For whom it fails, it is done in a later round; the others wait only while the store is away. */
+  async function forEach<Item>(items: readonly Item[], act: (item: Item) => Promise<void>): Promise<void> {
+    for (const item of items) {
+      try {
+        await act(item); // oxlint-disable-line no-await-in-loop -- one after the other is gentle
+      } catch (error) {
+        if (error instanceof ToolError && error.code === 'unavailable') throw error;
+        log.warn('tending_failed', { error });
+      }
+    }
+  }
+
+  async function lookAfter(gone: Gone): Promise<void> {
+    const { agent, seenMs } = gone;
+    const back = await engine.release(agent.key, now(), policy.mostAttempts);
+    gone.returned += back.returned;
+    gone.dead.push(...back.dead);
+    const handedOver = await handOver(mesh, { agent: agent.key, hasLeft: false });
+    const released = await engine.unreserve(agent.key, undefined);
+    agents.attended(gone);
+    const { returned, dead } = gone;
+    counts.gone += 1;
+    for (const one of dead) await sending.announceDead(one); // oxlint-disable-line no-await-in-loop -- one after the other is gentle
+    if (returned + dead.length > 0)
+      failures.record(
+        [
+          {
+            agent: agent.key,
+            owner: agent.owner,
+            code: 'agent_gone',
+            message: 'The agent was gone while it had messages at work.',
+            lostAttempts: returned + dead.length,
+            delayedMessages: returned,
+          },
+        ],
+        now(),
+      );
+    log.info('agent_gone', { agent: agent.key, returned, handedOver, released: released.length });
+    await sending.announce({
+      // The same at every hub that finds it out, so that it is said once.
+      id: `gone:${agent.key}:${seenMs}`,
+      topic: topics.agents,
+      type: 'system_status',
+      body: {
+        event: 'agent_gone',
+        agent: agent.key,
+        last_seen: new Date(seenMs).toISOString(),
+      },
+    });
+  }
+
   async function findGone(): Promise<void> {
     await agents.share();
-    for (const { agent, seenMs } of agents.newlyGone(now())) {
-      /* oxlint-disable no-await-in-loop -- one after the other is gentle */
-      counts.gone += 1;
-      const { returned, dead } = await engine.release(agent.key, now(), policy.mostAttempts);
-      const handedOver = await handOver(mesh, { agent: agent.key, hasLeft: false });
-      const released = await engine.unreserve(agent.key, undefined);
-      for (const one of dead) await sending.announceDead(one);
-      if (returned + dead.length > 0)
-        failures.record(
-          [
-            {
-              agent: agent.key,
-              owner: agent.owner,
-              code: 'agent_gone',
-              message: 'The agent was gone while it had messages at work.',
-              lostAttempts: returned + dead.length,
-              delayedMessages: returned,
-            },
-          ],
-          now(),
-        );
-      log.info('agent_gone', { agent: agent.key, returned, handedOver, released: released.length });
-      await sending.announce({
-        // The same at every hub that finds it out, so that it is said once.
-        id: `gone:${agent.key}:${seenMs}`,
-        topic: topics.agents,
-        type: 'system_status',
-        body: {
-          event: 'agent_gone',
-          agent: agent.key,
-          last_seen: new Date(seenMs).toISOString(),
-        },
-      });
-      /* oxlint-enable no-await-in-loop */
-    }
+    await forEach(agents.leaving(), async (name) => agents.finishLeaving(name, now()));
+    await forEach(agents.gone(now()), lookAfter);
   }
 
   async function trim(): Promise<void> {
