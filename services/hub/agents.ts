@@ -245,8 +245,13 @@ export function openAgents({ engine, directory, now }: Mesh) {
         for (const [name, atMs] of said) if (!unsaid.has(name)) unsaid.set(name, atMs);
         throw error;
       }
+      const heard = await engine.lastSeen();
       const nowMs = now();
-      for (const [name, heardMs] of await engine.lastSeen()) {
+      // Those who have left, at whatever hub.
+      for (const known of [seen, connections])
+        for (const name of known.keys()) if (!directory.agent(name, nowMs)) known.delete(name);
+      for (const [name, heardMs] of heard) {
+        if (!directory.agent(name, nowMs)) continue;
         // A clock of another hub that is ahead keeps nobody here for longer.
         const atMs = Math.min(heardMs, nowMs);
         if (atMs > (seen.get(name) ?? 0)) seen.set(name, atMs);

@@ -49,6 +49,9 @@ async function settle(engine: Engine, settlement: Settlement, nowMs = start, age
   return settled;
 }
 
+const register = async (engine: Engine, key: string) =>
+  engine.put({ kind: 'agent', key, owner: 'one', value: {}, changedAtMs: start, expiresAtMs: undefined });
+
 const send = async (engine: Engine, ...messages: Outgoing[]) => engine.append(messages, start);
 
 for (const [name, open] of Object.entries(engines)) {
@@ -1029,9 +1032,37 @@ for (const [name, open] of Object.entries(engines)) {
       await using opened = await open();
       const { engine } = opened;
 
+      for (const name_ of ['a', 'b']) await register(engine, name_); // oxlint-disable-line no-await-in-loop -- two
       await engine.seen(new Map([['a', start + 5]]));
       await engine.seen(new Map([['a', start], ['b', start]])); // prettier-ignore
       expect(await engine.lastSeen()).toEqual(new Map([['a', start + 5], ['b', start]])); // prettier-ignore
+    });
+
+    test('keeps nothing of when one was heard of who is not there, or no longer', async () => {
+      await using opened = await open();
+      const { engine } = opened;
+
+      for (const name_ of ['a', 'b']) await register(engine, name_); // oxlint-disable-line no-await-in-loop -- two
+      await engine.seen(new Map([['a', start], ['b', start], ['nobody', start]])); // prettier-ignore
+      await engine.remove('agent', 'a', 'one');
+      expect(await engine.lastSeen()).toEqual(new Map([['b', start]]));
+      // Another hub may have heard of it just before.
+      await engine.seen(new Map([['a', start + 1]]));
+      await engine.remove('agent', 'b', 'another');
+      expect(await engine.lastSeen()).toEqual(new Map([['b', start]]));
+    });
+
+    test('knows that a name was left as long as anything is there that was settled before', async () => {
+      await using opened = await open();
+      const { engine } = opened;
+
+      const [sent] = await send(engine, message({ expiresAtMs: start + 9e9 }, box('a'), box('b')));
+      const receipt = { seq: sent?.seq ?? 0, attempt: 1, as: 'acknowledged' } as const;
+      await receive(engine, 'a');
+      await settle(engine, receipt, start, 'a');
+      await engine.vacate('a', [], 'its agent has left', start + 1);
+      expect(await engine.trim(start + 8e9, 10)).toBe(0);
+      expect(await settle(engine, receipt, start + 8e9, 'a')).toBe('unknown');
     });
 
     test('says how much waits, the fullest mailbox first', async () => {

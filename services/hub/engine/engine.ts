@@ -225,7 +225,7 @@ export interface Engine extends AsyncDisposable {
     entry: Omit<Entry, 'version'>,
     version?: number,
   ): Promise<{ readonly done: boolean; readonly entry: Entry }>;
-  /** @returns whether there was one of this owner. */
+  /** Of an agent also when it was heard of. @returns whether there was one of this owner. */
   remove(kind: Kind, key: string, owner: string): Promise<boolean>;
   get(kind: Kind, key: string, nowMs: number): Promise<Entry | undefined>;
   /** By key, after `after`. */
@@ -317,7 +317,7 @@ export interface Engine extends AsyncDisposable {
   unreserve(agent: AgentName, names: readonly string[] | undefined): Promise<readonly string[]>;
   reservations(nowMs: number): Promise<readonly Reservation[]>;
 
-  /** When an agent was last heard of, at any hub. */
+  /** When an agent was last heard of, at any hub. Of one that is not registered, or no longer, nothing is kept. */
   seen(agents: ReadonlyMap<AgentName, number>): Promise<void>;
   lastSeen(): Promise<ReadonlyMap<AgentName, number>>;
 

@@ -366,6 +366,29 @@ test('a Redis whose memory is full refuses, and loses nothing', async () => {
   expect(await hub.engine.totals()).toMatchObject({ messages: 2 });
 });
 
+test('nothing is kept of names that were left when what they had is gone', async () => {
+  const prefix = freshPrefix();
+  await using hub = await open(prefix);
+  const { engine } = hub;
+  const counts = () =>
+    [['ZCARD', 'departed'], ['HLEN', 'seen'], ['ZCARD', 'load'], ['ZCARD', 'arrived']].map(
+      ([command = '', key = '']) => Number(shared.server().say(command, `{${prefix}}:${key}`)),
+    ); // prettier-ignore
+  const agent = { kind: 'agent', owner: 'o', value: {}, changedAtMs: start, expiresAtMs: undefined } as const;
+  for (const key of ['a', 'b', 'c']) await engine.put({ ...agent, key }); // oxlint-disable-line no-await-in-loop -- three
+  await engine.seen(new Map(['a', 'b', 'c'].map((key) => [key, start])));
+  await engine.append([messageOf('one', ['a', 'b'])], start);
+  expect(counts()).toEqual([0, 3, 2, 2]);
+  for (const key of ['a', 'b', 'c']) {
+    await engine.remove('agent', key, 'o'); // oxlint-disable-line no-await-in-loop -- three
+    await engine.vacate(key, [], 'left', start + 1); // oxlint-disable-line no-await-in-loop -- three
+  }
+  await engine.trim(start, 10);
+  expect(counts()).toEqual([3, 0, 0, 0]);
+  await engine.trim(start + 2, 10);
+  expect(counts()).toEqual([0, 0, 0, 0]);
+});
+
 test('sends its scripts again when Redis has forgotten them', async () => {
   await using hub = await open(freshPrefix());
   await hub.engine.append([messageOf('one', ['a'])], start);

@@ -69,6 +69,8 @@ const placesOfLog = 5_000;
 const mailboxesAtOnce = 500;
 /** Rows that one sweep looks at: some milliseconds of work. */
 const sweepRows = 500;
+/** Departures that are forgotten at once: some milliseconds of work. */
+const departuresAtOnce = 1_000;
 /** How many of a token's oldest messages go at once when it keeps too much: one that fills its quota does not pay for each. */
 const trimmedAtOnce = 200;
 /** Of a token's messages so many are looked through for such at once, and so many times in a call: some milliseconds each. */
@@ -218,6 +220,7 @@ export function openMail(
   const ends = prepare<{ first: number | null; last: number | null }>(
     'SELECT (SELECT min(seq) FROM message) AS first, (SELECT max(seq) FROM message) AS last',
   );
+  const oldest = prepare<{ time: number }>('SELECT time FROM message ORDER BY seq LIMIT 1');
   const lastEver = prepare<{ seq: number }>("SELECT seq FROM sqlite_sequence WHERE name = 'message'");
   const sizes = prepare<{ bytes: number | null; items: number | null }>(
     'SELECT sum(bytes) AS bytes, sum(items) - (SELECT count(*) FROM entry) AS items FROM kept',
@@ -260,6 +263,10 @@ export function openMail(
   const registered = prepare("SELECT 1 FROM entry WHERE kind = 'agent' AND key = ?");
   const isTaken = (agent: AgentName) => registered.get(agent) !== undefined;
   const leave = prepare('INSERT INTO departure VALUES (?, ?) ON CONFLICT DO UPDATE SET at = excluded.at');
+  const forgetDepartures = prepare(
+    'DELETE FROM departure WHERE agent IN (SELECT agent FROM departure WHERE at < ? LIMIT ?)',
+  );
+  const forgetEmpty = prepare('DELETE FROM mailbox WHERE agent = ? AND waiting = 0');
   const leftAt = prepare<{ at: number }>('SELECT at FROM departure WHERE agent = ?');
 
   const dueEarlier = prepare('UPDATE delivery SET due = max(1, due - ?) WHERE due > 0');
@@ -612,6 +619,7 @@ export function openMail(
         leave.run(agent, nowMs);
         const some = allPending.all({ agent, most: sweepRows });
         for (const row of some) die(row, reason, nowMs);
+        forgetEmpty.run(agent);
         return some.length;
       });
       count += rows;
@@ -758,6 +766,9 @@ export function openMail(
       change(() => {
         const rows = settledBefore.all(placeAtNow(beforeMs), beforeMs, most);
         removeAll(rows);
+        // No delivery is older than its message.
+        const first = oldest.get()?.time ?? Infinity;
+        forgetDepartures.run(Math.min(beforeMs, first), departuresAtOnce);
         return rows.length;
       }),
 

@@ -15,6 +15,8 @@ const minute = 60_000;
 test('a clock that was set back while the hub was not there holds no lease, agent or reservation for longer', async () => {
   const first = await (engines['sqlite'] as NonNullable<(typeof engines)['sqlite']>)();
   const { engine } = first;
+  const agent = { kind: 'agent', key: 'a', owner: 'o', value: {} } as const;
+  await engine.put({ ...agent, changedAtMs: start, expiresAtMs: undefined });
   await engine.append([messageOf('one', ['a']), messageOf('two', ['b'])], start);
   const lease = { most: 1, mostBytes: 1_000, isOrdered: true };
   await engine.lease({ agent: 'a', untilMs: start + minute, nowMs: start, ...lease });
@@ -86,9 +88,12 @@ test('a message to very many reaches them all, also where the hub ended in the m
 function openFilling() {
   const database = openDatabase(':memory:', join(import.meta.dirname, 'migrations'));
   const quota = { items: 1_000_000, bytes: 1_000_000_000 };
-  const { engine } = openMail(database, transactionsOf(database), quota, () => {});
+  const { engine, dropMailbox } = openMail(database, transactionsOf(database), quota, () => {});
   return {
     engine,
+    dropMailbox,
+    rowsOf: (table: string) =>
+      database.prepare<[], number>(`SELECT count(*) FROM ${table}`).pluck().get() as number,
     setFull: (isFull: boolean) =>
       database.pragma(
         `max_page_count = ${isFull ? Number(database.pragma('page_count', { simple: true })) : 1_000_000}`,
@@ -164,6 +169,18 @@ test('of a batch, what was kept before the disk was full is told as kept, and th
   filling.setFull(false);
   const again = (await engine.append(batch, start)).map(({ outcome }) => outcome);
   expect(again).toEqual(batch.map((_, at) => (at < kept ? 'duplicate' : 'stored')));
+});
+
+test('nothing is kept of names that were left when what they had is gone', async () => {
+  using filling = openFilling();
+  const { engine, dropMailbox, rowsOf } = filling;
+  await engine.append([messageOf('one', ['a', 'b'])], start);
+  for (const agent of ['a', 'b', 'c']) await dropMailbox(agent, 'left', start + 1); // oxlint-disable-line no-await-in-loop -- three
+  expect(rowsOf('mailbox')).toBe(0);
+  await engine.trim(start, 10);
+  expect(rowsOf('departure')).toBe(3);
+  await engine.trim(start + 2, 10);
+  expect([rowsOf('message'), rowsOf('departure')]).toEqual([0, 0]);
 });
 
 test('dead letters of others are not looked through, however many there are', async () => {

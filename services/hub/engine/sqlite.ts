@@ -118,6 +118,7 @@ export function openSqlite(file: string, quota: Quota, listener: Listener, nowMs
   const setSeen = prepare(
     'INSERT INTO seen VALUES (?, ?) ON CONFLICT DO UPDATE SET at = max(at, excluded.at)',
   );
+  const removeSeen = prepare('DELETE FROM seen WHERE agent = ?');
   const allSeen = prepare<{ agent: string; at: number }>('SELECT * FROM seen');
 
   const change = async <Value>(work: () => Value) => onDisk(() => transactions.write(work));
@@ -186,7 +187,11 @@ export function openSqlite(file: string, quota: Quota, listener: Listener, nowMs
     },
 
     async remove(kind, key, owner) {
-      const isDone = await change(() => remove.run(kind, key, owner).changes > 0);
+      const isDone = await change(() => {
+        const wasThere = remove.run(kind, key, owner).changes > 0;
+        if (wasThere && kind === 'agent') removeSeen.run(key);
+        return wasThere;
+      });
       if (isDone && isShared(kind)) listener.changed({ removed: { kind, key } });
       return isDone;
     },
@@ -240,7 +245,8 @@ export function openSqlite(file: string, quota: Quota, listener: Listener, nowMs
 
     seen: async (agents) =>
       change(() => {
-        for (const [agent, atMs] of agents) setSeen.run(agent, atMs);
+        // One may have left meanwhile.
+        for (const [agent, atMs] of agents) if (mail.isTaken(agent)) setSeen.run(agent, atMs);
       }),
 
     lastSeen: async () => read(() => new Map(allSeen.all().map(({ agent, at }) => [agent, at]))),

@@ -22,7 +22,7 @@
 --   f:AGENT:LANE   sorted set: places at work or waiting for another attempt ("in flight")
 --   q:AGENT        sorted set of lanes: the place of the first that is ready, where nothing before it is in flight
 --   w:AGENT        sorted set of lanes: the same where something before it is in flight
---   left           hash: agent -> when one of this name left last
+--   departed       sorted set of agents: when one of this name left last
 --   x:AGENT        sorted set: places at work; y:AGENT those that wait for another attempt
 local K = KEYS[1]
 local call = redis.call

@@ -6,7 +6,7 @@ local function settle(seq, attempt, as, at, reason, mostAttempts)
   local delivery = find(agent, seq)
   if not delivery or attempt < 1 or attempt > delivery.attempts then return 'unknown' end
   if delivery.state >= ACKNOWLEDGED then
-    left = left or tonumber(call('HGET', K .. ':left', agent) or -1)
+    left = left or tonumber(call('ZSCORE', K .. ':departed', agent) or -1)
     if tonumber(delivery.at) <= left then return 'unknown' end
   end
   local isLatest = attempt == delivery.attempts

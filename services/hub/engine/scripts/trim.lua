@@ -13,4 +13,9 @@ for _, field in ipairs(call('HKEYS', KEPT)) do
   end
 end
 finish()
+-- Departures of which nothing is left that was settled before them: no delivery is older than its message.
+local first = call('XRANGE', LOG, '-', '+', 'COUNT', 1)[1]
+local limit = first and math.min(time, tonumber(first[2][4])) or time
+local names = call('ZRANGEBYSCORE', K .. ':departed', '-inf', '(' .. whole(limit), 'LIMIT', 0, 1000)
+inParts('ZREM', K .. ':departed', names, 1)
 return { count, isEnough() and '1' or '0' }

@@ -32,7 +32,7 @@ for _, kind in ipairs({ 'q', 'w' }) do
 end
 fetch(agent, seqs)
 for _, seq in ipairs(seqs) do die(agent, seq, find(agent, seq), reason, now) end
-call('HSET', K .. ':left', agent, now)
+call('ZADD', K .. ':departed', now, agent)
 finish()
 if #seqs < most then call('ZREM', ARRIVED, agent) end
 return { #seqs, released, ended }
