@@ -51,9 +51,12 @@ export function beginTending(mesh: Mesh, agents: Agents, sending: Sending) {
 
   async function lookAfter(gone: Gone): Promise<void> {
     const { agent, seenMs } = gone;
-    const back = await engine.release(agent.key, now(), policy.mostAttempts);
-    gone.returned += back.returned;
-    gone.dead.push(...back.dead);
+    for (let isMore = true; isMore;) {
+      const back = await engine.release(agent.key, now(), policy.mostAttempts); // oxlint-disable-line no-await-in-loop -- piece after piece
+      gone.returned += back.returned;
+      gone.dead.push(...back.dead);
+      ({ isMore } = back);
+    }
     const handedOver = await handOver(mesh, { agent: agent.key, hasLeft: false });
     const released = await engine.unreserve(agent.key, undefined);
     agents.attended(gone);

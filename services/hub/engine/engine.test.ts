@@ -392,6 +392,46 @@ for (const [name, open] of Object.entries(engines)) {
         ]);
       });
 
+      test('that may hold much less than it does drops the oldest of the least urgent, in pieces', async () => {
+        await using opened = await open();
+        const { engine } = opened;
+        const large = box('worker', { most: 2_000 });
+        const low = { priority: 'low', source: 'other' } as const;
+        const sources = ['s1', 's2', 's3'];
+        const batch = Array.from({ length: 1_000 }, (_, at) =>
+          message(at % 10 === 0 ? low : { source: sources[at % 3] ?? '' }, large),
+        );
+        await send(engine, ...batch);
+        // At work: these cannot be dropped.
+        expect(await receive(engine, 'worker', { most: 2, isOrdered: false })).toMatchObject([
+          { id: 'm2' },
+          { id: 'm3' },
+        ]);
+
+        const over = new AbortController();
+        const small = box('worker', { most: 5, whenFull: 'drop_oldest' });
+        const sending = send(engine, message({ id: 'last', ...low }, small)).finally(() => over.abort());
+        const loads = new Set<number>();
+        while (!over.signal.aborted) {
+          const [load = 0] = await engine.loads(['worker']); // oxlint-disable-line no-await-in-loop -- as long as it is sent
+          loads.add(load);
+          await new Promise(setImmediate); // oxlint-disable-line no-await-in-loop -- others have their turn
+        }
+
+        expect(await sending).toMatchObject([{ outcome: 'stored', placed: [{ outcome: 'queued' }] }]);
+        expect([...loads].filter((load) => load > 5 && load < 1_000).length).toBeGreaterThan(1);
+        expect(await engine.loads(['worker'])).toEqual([5]);
+        expect(idsOf(await receive(engine, 'worker', { isOrdered: false }))).toEqual([
+          'm999',
+          'm1000',
+          'last',
+        ]);
+        const everywhere = { atMs: Infinity, seq: Infinity, agent: '' };
+        const dead = await engine.deadLetters({ agents: ['worker'], owner: '' }, everywhere, 2_000);
+        expect(dead).toHaveLength(996);
+        expect(new Set(dead.map(({ reason }) => reason))).toEqual(new Set(['dropped to make room']));
+      });
+
       test('that was full refuses what the same sender has behind, though there is room again meanwhile', async () => {
         await using opened = await open();
         const { engine } = opened;
@@ -591,7 +631,11 @@ for (const [name, open] of Object.entries(engines)) {
 
         await send(engine, message(), message());
         await receive(engine);
-        expect(await engine.release('worker', start, mostAttempts)).toEqual({ returned: 2, dead: [] });
+        expect(await engine.release('worker', start, mostAttempts)).toEqual({
+          returned: 2,
+          dead: [],
+          isMore: false,
+        });
         expect(await receive(engine)).toMatchObject([
           { id: 'm1', attempt: 2 },
           { id: 'm2', attempt: 2 },
@@ -601,6 +645,25 @@ for (const [name, open] of Object.entries(engines)) {
           dead: [{ stored: { envelope: { id: 'm1' } } }, { stored: { envelope: { id: 'm2' } } }],
         });
       });
+    });
+
+    test('what is at work with one that is gone comes back in pieces, when it is much', async () => {
+      await using opened = await open();
+      const { engine } = opened;
+      const batch = Array.from({ length: 1_100 }, () => message({}, box('worker', { most: 2_000 })));
+      await send(engine, ...batch);
+      while ((await receive(engine, 'worker', { most: 500, isOrdered: false })).length > 0); // oxlint-disable-line no-await-in-loop -- until nothing is left
+
+      const pieces = [];
+      do
+        pieces.push(await engine.release('worker', start, mostAttempts)); // oxlint-disable-line no-await-in-loop -- piece after piece
+      while (pieces.at(-1)?.isMore);
+      expect(pieces).toEqual([
+        { returned: 500, dead: [], isMore: true },
+        { returned: 500, dead: [], isMore: true },
+        { returned: 100, dead: [], isMore: false },
+      ]);
+      expect(await engine.backlog('worker')).toMatchObject({ pending: 1_100, leased: 0 });
     });
 
     describe('dead letters', () => {

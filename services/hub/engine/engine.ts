@@ -53,7 +53,7 @@ export interface Mailbox {
   readonly whenFull: 'reject' | 'drop_oldest' | 'dead_letter';
 }
 
-/** What became of a message at one mailbox. `dropped` says how many had to go for it. */
+/** What became of a message at one mailbox. `dropped` says how many had to go for it, in the same change. */
 export interface Placed {
   readonly agent: AgentName;
   readonly outcome: 'queued' | 'dead_letter' | 'full';
@@ -233,19 +233,19 @@ export interface Engine extends AsyncDisposable {
 
   /**
    * In order, and where they go to many mailboxes in several changes: of each message all is kept or nothing, and what is kept reaches
-   * all of its mailboxes. Those that share a source come one after the other in every mailbox. Where a token keeps more than its quota, its oldest
+   * all of its mailboxes. From one that drops the oldest and may hold much less than it does, what is above that goes before. Those that share a source come one after the other in every mailbox. Where a token keeps more than its quota, its oldest
    * messages go of which nothing is due any more, and are counted as trimmed.
    */
   append(messages: readonly Outgoing[], nowMs: number): Promise<readonly Appended[]>;
   /** The most urgent first, then by place. What has expired is left for the sweep, and never given out; so is a lease that has ended. */
   lease(lease: Lease): Promise<readonly Delivered[]>;
   settle(agent: AgentName, settlements: readonly Settlement[], nowMs: number): Promise<readonly Settled[]>;
-  /** Gives back what the agent has at work: it has gone. Attempts count. */
+  /** Gives back what the agent has at work: it has gone. Attempts count. `isMore`: ask again, there was more than one change takes. */
   release(
     agent: AgentName,
     nowMs: number,
     mostAttempts: number,
-  ): Promise<{ readonly returned: number; readonly dead: readonly Died[] }>;
+  ): Promise<{ readonly returned: number; readonly dead: readonly Died[]; readonly isMore: boolean }>;
   /** What waits in a mailbox and is not at work: places after this one, in order. */
   queued(agent: AgentName, after: number, most: number): Promise<readonly number[]>;
   /**

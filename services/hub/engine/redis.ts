@@ -341,6 +341,11 @@ export async function openRedis(
     if (isShared(kind) === '1') await follow().catch(() => {});
   }
 
+  /** In a mailbox that holds more than it may. */
+  async function makeRoom(agent: string, most: number, nowMs: number): Promise<void> {
+    while (text(await run('make-room', [agent, most, whole(nowMs)])) === '1'); // oxlint-disable-line no-await-in-loop -- in pieces, so that others are served between them
+  }
+
   let lookedAtMs = -Infinity;
   let warnings: readonly string[] = [];
 
@@ -397,7 +402,12 @@ export async function openRedis(
       inParts(messages, mostPlaces, async (part) => {
         const head = [whole(nowMs), quota.items, quota.bytes, part.length];
         const messagesOfIt = part.flatMap((message) => argumentsOf(message, whole(nowMs)));
-        return appendedOf(part, await run('append', [...head, ...messagesOfIt]));
+        for (;;) {
+          const reply = await run('append', [...head, ...messagesOfIt]); // oxlint-disable-line no-await-in-loop -- once, nearly always
+          const [outcome, ...crowded] = listOf(reply);
+          if (text(outcome) !== 'crowded') return appendedOf(part, reply);
+          for (const [agent, most] of rowsOf(crowded, 2)) await makeRoom(text(agent), number(most), nowMs); // oxlint-disable-line no-await-in-loop
+        }
       }),
 
     async lease({ agent, most, mostBytes, untilMs, nowMs, isOrdered }) {
@@ -419,13 +429,9 @@ export async function openRedis(
       ) as Settled[],
 
     async release(agent, nowMs, mostAttempts) {
-      const dead: Died[] = [];
-      for (let all = 0; ;) {
-        const [count, died] = listOf(await run('release', [agent, whole(nowMs), mostAttempts, atOnce]));
-        all += number(count);
-        dead.push(...diedOf(died));
-        if (number(count) < atOnce) return { returned: all - dead.length, dead };
-      }
+      const [count, died] = listOf(await run('release', [agent, whole(nowMs), mostAttempts, atOnce]));
+      const dead = diedOf(died);
+      return { returned: number(count) - dead.length, dead, isMore: number(count) === atOnce };
     },
 
     async vacate(agent, subscriptions, reason, nowMs) {

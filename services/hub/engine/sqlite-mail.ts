@@ -69,6 +69,8 @@ const placesOfLog = 5_000;
 const mailboxesAtOnce = 500;
 /** Rows that one sweep looks at: some milliseconds of work. */
 const sweepRows = 500;
+/** So many have to go from full mailboxes in one change, beside one for each message that comes: some milliseconds of work. */
+const droppedAtOnce = 200;
 /** Departures that are forgotten at once: some milliseconds of work. */
 const departuresAtOnce = 1_000;
 /** How many of a token's oldest messages go at once when it keeps too much: one that fills its quota does not pay for each. */
@@ -147,6 +149,9 @@ export function openMail(
   const oldestPending = prepare<DeliveryRow>(
     'SELECT * FROM delivery WHERE agent = ? AND state = 0 AND urgency = ? ORDER BY seq LIMIT ?',
   );
+  const pendingUpTo = prepare<{ count: number }>(
+    'SELECT count(*) AS count FROM (SELECT 1 FROM delivery WHERE agent = ? AND state = 0 LIMIT ?)',
+  );
   const sizeAt = prepare<{ size: number }>('SELECT size FROM message WHERE seq = ?');
 
   const leaseAny = prepare<DeliveryRow>(
@@ -162,7 +167,7 @@ export function openMail(
   );
   const setDue = prepare('UPDATE delivery SET state = 1, due = ? WHERE agent = ? AND seq = ?');
   const allLeased = prepare<DeliveryRow>(
-    'SELECT * FROM delivery WHERE due > 0 AND agent = ? AND state = 1 ORDER BY source, urgency, seq',
+    'SELECT * FROM delivery WHERE due > 0 AND agent = ? AND state = 1 ORDER BY source, urgency, seq LIMIT ?',
   );
   const over = prepare<DeliveryRow>('SELECT * FROM delivery WHERE due > 0 AND due <= ? ORDER BY due LIMIT ?');
   const expired = prepare<DeliveryRow>(
@@ -311,6 +316,28 @@ export function openMail(
     return dropped;
   }
 
+  /** Of these, the mailboxes that hold more than they may, when all that has to go from them is more than one change drops. */
+  function crowdedOf(boxes: readonly Mailbox[]): readonly Mailbox[] {
+    const above = boxes.filter((box) => box.whenFull === 'drop_oldest' && inMailbox(box.agent) > box.most);
+    if (above.length === 0) return above;
+    const each = [...new Map(above.map((box) => [box.agent, box])).values()];
+    const toGo = each.map(({ agent, most }) =>
+      Math.min(inMailbox(agent) - most, pendingUpTo.get(agent, droppedAtOnce + 1)?.count ?? 0),
+    );
+    return toGo.reduce((sum, count) => sum + count, 0) > droppedAtOnce ? each : [];
+  }
+
+  /** What is above their limits goes, piece by piece. */
+  async function makeRoomIn(boxes: readonly Mailbox[], owner: string, nowMs: number): Promise<void> {
+    for (const box of boxes)
+      for (let dropped = droppedAtOnce; dropped === droppedAtOnce;)
+        // oxlint-disable-next-line no-await-in-loop -- in pieces, so that others are served between them
+        dropped = await changeInTurn(owner, () => {
+          const excess = Math.max(0, inMailbox(box.agent) - box.most);
+          return dropOldest(box, Math.min(excess, droppedAtOnce), nowMs);
+        });
+  }
+
   const isFull = ({ agent, most }: Mailbox) => inMailbox(agent) >= most;
 
   function place(box: Mailbox, seq: number, { envelope }: Pick<Stored, 'envelope'>, nowMs: number): Placed {
@@ -330,6 +357,7 @@ export function openMail(
     place,
     has: (agent, seq) => find.get(agent, seq) !== undefined,
     envelopeOf: (seq) => JSON.parse((headOf.get(seq) as HeadRow).envelope) as Envelope,
+    makeRoomIn: async (boxes, owner, nowMs) => makeRoomIn(crowdedOf(boxes), owner, nowMs),
     changeInTurn: async (owner, work) => changeInTurn(owner, (wake) => told(work(), wake)),
   });
 
@@ -639,6 +667,8 @@ export function openMail(
             return one;
           });
         const owner = first?.stored.owner ?? '';
+        const crowded = crowdedOf(part.flatMap(({ mailboxes }) => mailboxes.slice(0, placesAtOnce)));
+        if (crowded.length > 0) await makeRoomIn(crowded, owner, nowMs);
         const appended = await (isFirst ? change(store) : changeInTurn(owner, store));
         const [own] = appended;
         return first && own?.outcome === 'stored' && first.mailboxes.length > placesAtOnce
@@ -658,10 +688,10 @@ export function openMail(
 
     release: async (agent, nowMs, mostAttempts) =>
       change((wake) => {
-        const rows = allLeased.all(agent);
+        const rows = allLeased.all(agent, sweepRows);
         const dead = endLeases(rows, nowMs, mostAttempts, 'its receiver was gone').map(lapsedOf);
         wake(agent);
-        return { returned: rows.length - dead.length, dead };
+        return { returned: rows.length - dead.length, dead, isMore: rows.length === sweepRows };
       }),
 
     queued: async (agent, after, most) => read(() => queued.all(agent, after, most).map(({ seq }) => seq)),

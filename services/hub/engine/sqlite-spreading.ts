@@ -29,6 +29,8 @@ interface Mail {
   /** Whether a mailbox has it already. */
   readonly has: (agent: AgentName, seq: number) => boolean;
   readonly envelopeOf: (seq: number) => Envelope;
+  /** Drops much of what is above their limits before. */
+  readonly makeRoomIn: (boxes: readonly Mailbox[], owner: string, nowMs: number) => Promise<void>;
   /** Makes a change when it is the token's turn, and wakes those who have got something. */
   readonly changeInTurn: (owner: string, work: () => readonly Placed[]) => Promise<readonly Placed[]>;
 }
@@ -36,7 +38,7 @@ interface Mail {
 export function openSpreading(
   database: Database,
   transactions: Transactions,
-  { place, has, envelopeOf, changeInTurn }: Mail,
+  { place, has, envelopeOf, makeRoomIn, changeInTurn }: Mail,
 ) {
   const beginning = database.prepare('INSERT INTO spreading VALUES (?, ?)');
   const ending = database.prepare('DELETE FROM spreading WHERE seq = ?');
@@ -59,6 +61,7 @@ export function openSpreading(
       while (placed.length < mailboxes.length) {
         const some = mailboxes.slice(placed.length, placed.length + placesAtOnce);
         const isLast = placed.length + some.length === mailboxes.length;
+        await makeRoomIn(some, owner, nowMs); // oxlint-disable-line no-await-in-loop -- nothing, nearly always
         // oxlint-disable-next-line no-await-in-loop -- in pieces, so that others are served between them
         const more = await changeInTurn(owner, () => {
           if (isLast) ending.run(seq);

@@ -1,13 +1,46 @@
 -- ARGV: now, items and bytes that a token may keep, how many messages; of each: source, id, digest, owner, lane, expiry, correlation,
 -- envelope and owner, encoding, size, what counts in the quota, what is kept as m:SEQ, body, why it is dead ('' when it is not), how
 -- many mailboxes; of each mailbox: agent, most, whenFull.
--- Answers for each: outcome, place, how many mailboxes; of each mailbox: outcome, how many were dropped.
+-- Answers 'crowded', agent and most of each, where much has to go first from mailboxes whose agents have lowered what may wait there;
+-- nothing was changed then. Or for each: outcome, place, how many mailboxes; of each mailbox: outcome, how many were dropped.
 local now, mostItems, mostBytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 -- How many of a token's oldest messages go at once when it keeps too much: it does not pay for each.
 local trimmedAtOnce = 200
 local lastSeq = tonumber(call('HGET', META, 'seq') or 0)
-local at = 4
 local answers, ids, texts = {}, {}, {}
+
+-- Mailboxes that hold more than they may, when all that has to go from them is more than one script drops.
+local function crowdedOnes()
+  local agents, mostOf, at = {}, {}, 4
+  for _ = 1, tonumber(ARGV[4]) do
+    local last = at + 15 + tonumber(ARGV[at + 15]) * 3
+    for box = at + 16, last, 3 do
+      if ARGV[box + 2] == 'drop_oldest' then
+        if not mostOf[ARGV[box]] then agents[#agents + 1] = ARGV[box] end
+        mostOf[ARGV[box]] = tonumber(ARGV[box + 1])
+      end
+    end
+    at = last
+  end
+  fetchLoads(agents)
+  local crowded, above = { 'crowded' }, 0
+  for _, agent in ipairs(agents) do
+    local excess = waiting(agent) - mostOf[agent]
+    -- What is at work cannot be dropped.
+    if excess > 0 then excess = math.min(excess, waiting(agent) - call('ZCARD', keyOf('x', agent))) end
+    if excess > 0 then
+      above = above + excess
+      crowded[#crowded + 1] = agent
+      crowded[#crowded + 1] = whole(mostOf[agent])
+    end
+  end
+  return above > DROPPED and crowded
+end
+
+local crowded = crowdedOnes()
+if crowded then return crowded end
+
+local at = 4
 
 local function isOver(owner)
   local held = keeps(owner)
@@ -27,42 +60,6 @@ local function makeRoom(owner)
     call('HINCRBY', META, 'trimmed', count)
   end
   return true
-end
-
--- The oldest of the least urgent that waits: the first of a lane, or one that waits for another attempt.
-local function oldestWaiting(agent)
-  flush()
-  refresh(agent)
-  flush()
-  local best, bestRank
-  local function consider(seq, urgency)
-    local order = urgency * STEP + tonumber(seq)
-    if not bestRank or order < bestRank then best, bestRank = seq, order end
-  end
-  for _, kind in ipairs({ 'q', 'w' }) do
-    for urgency = 0, 3 do
-      local from = (3 - urgency) * STEP
-      local lane = call('ZRANGEBYSCORE', keyOf(kind, agent), from, '(' .. whole(from + STEP), 'LIMIT', 0, 1)[1]
-      if lane then
-        consider(call('ZRANGE', laneKey('l', agent, lane), 0, 0)[1], urgency)
-        break
-      end
-    end
-  end
-  local delayed = call('ZRANGE', keyOf('y', agent), 0, -1)
-  fetch(agent, delayed)
-  for _, seq in ipairs(delayed) do consider(seq, tonumber(string.sub(find(agent, seq).lane, 1, 1))) end
-  return best
-end
-
--- How many had to go.
-local function dropOldest(agent, count)
-  for dropped = 0, count - 1 do
-    local seq = oldestWaiting(agent)
-    if not seq then return dropped end
-    die(agent, seq, find(agent, seq), 'dropped to make room', now)
-  end
-  return count
 end
 
 -- What was sent before under this name and id, or in this script.
@@ -137,7 +134,7 @@ for _ = 1, tonumber(ARGV[at]) do
       local agent, most, whenFull = ARGV[box], tonumber(ARGV[box + 1]), ARGV[box + 2]
       local excess = waiting(agent) - most + 1
       local dropped = 0
-      if excess > 0 and whenFull == 'drop_oldest' then dropped = dropOldest(agent, excess) end
+      if excess > 0 and whenFull == 'drop_oldest' then dropped = dropOldest(agent, excess, now) end
       -- What is at work cannot be dropped.
       local outcome = 'queued'
       if excess > 0 and dropped == 0 then outcome = whenFull == 'reject' and 'full' or 'dead_letter' end

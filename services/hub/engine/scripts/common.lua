@@ -33,6 +33,8 @@ local PENDING, LEASED, ACKNOWLEDGED, DEAD = 0, 1, 2, 3
 local STEP = 1e13
 -- One script removes some thousand deliveries at most: others are served between two of them.
 local COST = 10000
+-- So many have to go from full mailboxes in one script, beside one for each message that comes: some milliseconds of work.
+local DROPPED = 100
 
 local function whole(number) return string.format('%.0f', number) end
 local function keyOf(kind, name) return K .. ':' .. kind .. ':' .. name end
@@ -471,6 +473,40 @@ local function changed(kind, key, text)
 end
 
 -- Whether an agent of this name is registered.
+-- The oldest of the least urgent that wait in a mailbox: as many as asked for, where there are as many.
+local function oldestWaiting(agent, most)
+  flush()
+  refresh(agent)
+  flush()
+  local byUrgency, delayed, found = { {}, {}, {}, {} }, call('ZRANGE', keyOf('y', agent), 0, -1), {}
+  fetch(agent, delayed)
+  for _, seq in ipairs(delayed) do
+    local list = byUrgency[tonumber(string.sub(find(agent, seq).lane, 1, 1)) + 1]
+    list[#list + 1] = tonumber(seq)
+  end
+  for urgency = 0, 3 do
+    local list, wanted, from = byUrgency[urgency + 1], most - #found, (3 - urgency) * STEP
+    if wanted <= 0 then break end
+    for _, kind in ipairs({ 'q', 'w' }) do
+      -- In the order of their first ones: those behind have nothing that is older.
+      for _, lane in ipairs(call('ZRANGEBYSCORE', keyOf(kind, agent), from, '(' .. whole(from + STEP), 'LIMIT', 0, wanted)) do
+        for _, seq in ipairs(call('ZRANGE', laneKey('l', agent, lane), 0, wanted - 1)) do list[#list + 1] = tonumber(seq) end
+      end
+    end
+    table.sort(list)
+    for index = 1, math.min(wanted, #list) do found[#found + 1] = whole(list[index]) end
+  end
+  return found
+end
+
+-- How many had to go.
+local function dropOldest(agent, most, now)
+  local seqs = oldestWaiting(agent, most)
+  fetch(agent, seqs)
+  for _, seq in ipairs(seqs) do die(agent, seq, find(agent, seq), 'dropped to make room', now) end
+  return #seqs
+end
+
 local function isTaken(agent) return call('HEXISTS', keyOf('e', 'agent'), agent) == 1 end
 
 -- Reservations: r hash NAME and agent -> fence, end, whether shared, rest, each on a line; rn sorted set (by words) of the same
