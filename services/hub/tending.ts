@@ -121,11 +121,17 @@ export function beginTending(mesh: Mesh, agents: Agents, sending: Sending) {
     }
   }
 
+  /** One round after the other: two at once would look after the same agents. */
+  async function tendNext(): Promise<void> {
+    round = round.then(tend);
+    return round;
+  }
+
   let isTending = false;
   const timer = setInterval(() => {
     if (isTending) return;
     isTending = true;
-    round = tend().finally(() => {
+    void tendNext().finally(() => {
       isTending = false;
     });
   }, sweepMs);
@@ -134,7 +140,7 @@ export function beginTending(mesh: Mesh, agents: Agents, sending: Sending) {
   return {
     counts,
     /** One round now: for tests, and at the start. */
-    tend,
+    tend: tendNext,
     async [Symbol.asyncDispose]() {
       stopping.abort();
       clearInterval(timer);
