@@ -5,7 +5,7 @@
 import { changedAtOnce } from '../limits.ts';
 import { isEnded, isHeld } from '../states.ts';
 import { attemptEnded } from './attempts.ts';
-import { count, noLease, saveTask, tell, type Change } from './change.ts';
+import { count, countNeeds, noLease, saveTask, tell, type Change } from './change.ts';
 import { projectId, taskId } from './ids.ts';
 import { all, define, first, run, sql, type Ledger } from './query.ts';
 import type { Chore, ProjectRow, TaskRow } from './schema.ts';
@@ -157,29 +157,19 @@ function* endDependents(change: Change, { subject, place }: ChoreRow, most: numb
   return pieceOf(tasks, most);
 }
 
-const endedNeed = define<{ task: number }>()(({ db, given }) =>
-  db
-    .selectFrom('edge')
-    .innerJoin('task', 'task.seq', 'edge.needs')
-    .select('task.seq')
-    .where('edge.task', '=', given.task)
-    .where('task.status', 'in', ['failed', 'cancelled'])
-    .limit(sql.lit(1)),
-);
-
 /** The task may complete after all: those that failed only with it wait again. */
 function* reviveDependents(change: Change, { subject, place }: ChoreRow, most: number): Ledger<Piece> {
   const tasks = yield* all(dependentsAfter, { needs: subject, after: place, most });
   for (const task of tasks) {
     const isCascaded = task.cascaded === 1 && isEnded(task.status);
-    if (!isCascaded && task.status !== 'blocked') continue;
-    if ((yield* first(endedNeed, { task: task.seq })) !== undefined) continue;
-    yield* saveTask(
-      change,
-      task,
-      { status: 'blocked', waiting_for: 'dependencies', reason: null, cascaded: 0, ended_at: null },
-      'task_blocked',
-    );
+    if (!isCascaded && task.waiting_for !== 'dependencies') continue;
+    // Some may have completed meanwhile, or were deleted while this one was over.
+    const { open, ended } = yield* countNeeds(task.seq);
+    if (ended > 0) continue;
+    const opened = { open_needs: open, reason: null, cascaded: 0, ended_at: null };
+    yield* open === 0
+      ? saveTask(change, task, { ...opened, status: 'pending', waiting_for: null }, 'task_ready')
+      : saveTask(change, task, { ...opened, status: 'blocked', waiting_for: 'dependencies' }, 'task_blocked');
     if (isCascaded) yield* begin('revived', task.seq);
   }
   return pieceOf(tasks, most);
