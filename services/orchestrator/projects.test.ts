@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 
 import { noPostgres, startServer } from '../../tests/support/postgres-server.ts';
 import { surround } from '../../tests/support/surround.ts';
-import { engines, openTrial, useDatabase, type Answer } from './orchestrator.fixture.ts';
+import { engines, openTrial, start, useDatabase, type Answer } from './orchestrator.fixture.ts';
 import { listened } from './streaming.ts';
 import { resources } from './resources.ts';
 import { templateOf, templates } from './templates.ts';
@@ -167,6 +167,77 @@ describe.each(Object.keys(engines))('Projects on %s', (engine) => {
     await trial.call('worker', 'complete_task', await trial.claim());
     const { project: now } = await trial.call('planner', 'get_project', { project_id: project.project_id });
     expect(now.counts).toMatchObject({ pending: 100, blocked: 899, completed: 1 });
+  });
+
+  test('what fails while a large call is being made is told to what needs it, when all of it is there', async () => {
+    await using trial = await openTrial({ engine });
+    const { before = '' } = await trial.make({ key: 'before', title: 'before', max_attempts: 1 });
+    const held = await trial.claim();
+    const needs: Readonly<Record<string, string>> = {
+      waits: 'late',
+      fails: 'late',
+      inner: before,
+      'inner-2': 'inner',
+      // In the second piece.
+      'k150-fails': before,
+      'k150-2-fails': 'k150-fails',
+    };
+    const names = [
+      'late',
+      'waits',
+      'fails',
+      'inner',
+      'inner-2',
+      ...Array.from({ length: 145 }, (_, at) => `k${at}`),
+      'k150-fails',
+      'k150-2-fails',
+    ];
+    const { engine: store } = trial.orchestrator.desk;
+    const stage = store.stage.bind(store);
+    let pieces = 0;
+    store.stage = async (operation) => {
+      const made = await stage(operation);
+      pieces += 1;
+      if (pieces > 1) return made;
+      await trial.pass(2_000);
+      await trial.call('worker', 'fail_task', { ...held, error: { message: 'no' } });
+      return made;
+    };
+
+    const { project } = await trial.call('planner', 'create_project', { name: 'large', tasks: [] });
+    const { tasks } = await trial.call('planner', 'create_tasks', {
+      project_id: project.project_id,
+      tasks: names.map((key) => ({
+        key,
+        title: key,
+        on_failure: key === 'waits' ? 'block' : 'cascade',
+        depends_on: needs[key] === undefined ? [] : [needs[key]],
+        ...(key === 'late' && { deadline: new Date(start + 1_000).toISOString() }),
+      })),
+    });
+    await trial.orchestrator.tending.tend();
+
+    expect(pieces).toBeGreaterThan(2);
+    const idOf = new Map(
+      (tasks as Answer[]).map((task) => [task['key'] as string, task['task_id'] as string]),
+    );
+    const told = await Promise.all(
+      ['late', ...Object.keys(needs)].map(async (key) => trial.task(idOf.get(key) ?? '')),
+    );
+    expect(told.map(({ key, status }) => `${key} ${status}`)).toEqual([
+      'late failed',
+      'waits blocked',
+      'fails failed',
+      'inner failed',
+      'inner-2 failed',
+      'k150-fails failed',
+      'k150-2-fails failed',
+    ]);
+    expect(told[1]).toMatchObject({
+      status_reason: expect.stringContaining(`${idOf.get('late')}, which failed`),
+    });
+    const { project: now } = await trial.call('planner', 'get_project', { project_id: project.project_id });
+    expect(now.counts).toMatchObject({ failed: 6, blocked: 1, pending: 145 });
   });
 
   test('a large call that is refused at its end leaves nothing behind', async () => {
