@@ -652,6 +652,55 @@ describe.each(Object.keys(engines))('Projects on %s', (engine) => {
   });
 });
 
+test('what follows from the end or the deletion of many tasks is done in small changes, however much it is', async () => {
+  await using trial = await openTrial();
+  const { project } = await trial.call('planner', 'create_project', { name: 'x', tasks: [] });
+  const { tasks: late } = await trial.call('planner', 'create_tasks', {
+    project_id: project.project_id,
+    tasks: Array.from({ length: 20 }, () => ({
+      title: 'late',
+      deadline: new Date(start + 60_000).toISOString(),
+    })),
+  });
+  await trial.call('planner', 'create_tasks', {
+    tasks: (late as Answer[]).flatMap(({ task_id: id }) =>
+      Array.from({ length: 40 }, (_, at) => ({
+        title: 'needs it',
+        depends_on: [id],
+        on_failure: at % 2 ? 'block' : 'cascade',
+      })),
+    ),
+  });
+  const { engine } = trial.orchestrator.desk;
+  const change = engine.change.bind(engine);
+  const asked: number[] = [];
+  engine.change = async (operation, ...more) =>
+    change(
+      function* () {
+        const steps = operation();
+        let count = 0;
+        for (let step = steps.next([]); ; count += 1) {
+          if (step.done) {
+            asked.push(count);
+            return step.value;
+          }
+          step = steps.next(yield step.value);
+        }
+      },
+      ...more,
+    );
+  const counts = async () => (await trial.call('planner', 'get_orchestrator_stats'))['tasks'] as Answer;
+
+  await trial.pass(61_000);
+  expect(await counts()).toMatchObject({ failed: 20 + 400, blocked: 400 });
+  await trial.call('planner', 'delete_project', { project_id: project.project_id });
+  await trial.orchestrator.tending.tend();
+
+  expect(await counts()).toMatchObject({ failed: 800, blocked: 0 });
+  // Each task that is changed takes a few questions to the database.
+  expect(Math.max(...asked)).toBeLessThan(600);
+});
+
 test('templates are what create_tasks takes, and one that is not is named', () => {
   expect([...templates().keys()]).toEqual(['generic', 'web_application']);
   expect(() =>

@@ -54,7 +54,7 @@ const addChore = define<{ kind: Chore; subject: number }>()(({ db, given }) =>
 
 export const begin = (kind: Chore, subject: number): Ledger<void> => run(addChore, { kind, subject });
 
-/** The task will not complete: its dependents fail too, or wait and say for what. */
+/** The task will not complete: its dependents fail too, or wait and say for what. A part of it at once: so for one task of a change. */
 export function* tellDependents(change: Change, { seq }: TaskRow): Ledger<void> {
   yield* begin('ended', seq);
   yield* workOff(change, changedAtOnce);
@@ -239,29 +239,66 @@ const deleteEvents = define<{ project: number; most: number }>()(({ db, given })
     .returning('seq'),
 );
 
-/** Lets go of a task that has ended; its events go with their time. What still needs it can never begin. */
-export function* forgetTask(change: Change, task: TaskRow): Ledger<void> {
-  if (task.status !== 'completed')
-    for (const dependent of yield* keepDependents(task)) {
-      if (isEnded(dependent.status)) continue;
-      const reason = `It needed ${taskId(task)}, which was deleted.`;
-      const changed = { status: 'failed', reason, waiting_for: null, ended_at: change.wallMs } as const;
-      yield* saveTask(change, dependent, changed, 'task_failed', { needs: taskId(task) });
-      yield* begin('ended', dependent.seq);
-    }
-  yield* run(deleteTask, { seq: task.seq });
+const dropEdgesTo = define<{ needs: number; most: number }>()(({ db, given }) =>
+  db
+    .deleteFrom('edge')
+    .where('needs', '=', given.needs)
+    .where(
+      'task',
+      'in',
+      db.selectFrom('edge').select('task').where('needs', '=', given.needs).orderBy('task').limit(given.most),
+    )
+    .returning('task'),
+);
+
+/** Lets go of tasks that have ended, one after the other. @returns how much that was: when it is `most`, something may be left. */
+export function* forgetTasks(change: Change, tasks: readonly TaskRow[], most: number): Ledger<number> {
+  let left = most;
+  for (const task of tasks) {
+    if (left <= 0) break;
+    left -= yield* forgetTask(change, task, left);
+  }
+  return most - left;
+}
+
+const openDependents = define<{ needs: number; most: number }>()(({ db, given, keeping }) =>
+  keeping(db.selectFrom('task').selectAll())
+    .where('seq', 'in', db.selectFrom('edge').select('task').where('needs', '=', given.needs))
+    .where('ended_at', 'is', null)
+    .orderBy('seq')
+    .limit(given.most),
+);
+
+/** So many edges are dropped with no more work than one task is changed. */
+const edgesPerTask = 10;
+
+/** Its events go with their time. What still needs it can never begin; where much does, it stays until all of that is gone through. */
+function* forgetTask(change: Change, task: TaskRow, most: number): Ledger<number> {
+  const { seq } = task;
+  const open = task.status === 'completed' ? [] : yield* all(openDependents, { needs: seq, most });
+  for (const dependent of open) {
+    const reason = `It needed ${taskId(task)}, which was deleted.`;
+    const changed = { status: 'failed', reason, waiting_for: null, ended_at: change.wallMs } as const;
+    yield* saveTask(change, dependent, changed, 'task_failed', { needs: taskId(task) });
+    yield* begin('ended', dependent.seq);
+  }
+  const mostEdges = (most - open.length) * edgesPerTask;
+  const dropped = mostEdges > 0 ? yield* all(dropEdgesTo, { needs: seq, most: mostEdges }) : [];
+  if (dropped.length === mostEdges) return most;
+  yield* run(deleteTask, { seq });
   count(change, task.project, task.status, -1);
+  return open.length + Math.ceil(dropped.length / edgesPerTask) + 1;
 }
 
 function* deleteTasks(change: Change, { subject }: ChoreRow, most: number): Ledger<Piece> {
   const tasks = yield* all(tasksOfProject, { project: subject, most });
-  for (const task of tasks) yield* forgetTask(change, task);
-  if (tasks.length === most) return { done: most, next: 0 };
+  const done = yield* forgetTasks(change, tasks, most);
+  if (done >= most) return { done, next: 0 };
   const events = yield* all(deleteEvents, { project: subject, most });
   if (events.length === most) return { done: most, next: 0 };
   change.counted.delete(subject);
   yield* run(deleteProject, { seq: subject });
-  return { done: tasks.length + events.length, next: undefined };
+  return { done: done + events.length, next: undefined };
 }
 
 const hide = define<{ seq: number }>()(({ db, given }) =>

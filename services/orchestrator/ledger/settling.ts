@@ -168,12 +168,14 @@ export function* failTask(change: Change, holder: Holder, error: Failure): Ledge
   const task = yield* held(change, holder);
   yield* attemptEnded(change, task, 'failed', error);
   yield* tally(task.lease_worker ?? '', task.type, { failed: 1 });
-  return yield* attemptFailed(change, task, {
+  const tried = yield* attemptFailed(change, task, {
     reason: error.message.slice(0, mostReasonLength),
     mayRetry: error.retryable,
     delays: true,
     data: { worker: task.lease_worker, fence: task.fence, error },
   });
+  if (tried.status === 'failed') yield* tellDependents(change, tried);
+  return tried;
 }
 
 const mostReasonLength = 500;
@@ -186,7 +188,7 @@ interface FailedAttempt {
   readonly data: object;
 }
 
-/** Another attempt, or the end of the task when there were enough. */
+/** Another attempt, or the end of the task when there were enough: then its dependents are still to be told. */
 export function* attemptFailed(
   change: Change,
   task: TaskRow,
@@ -209,15 +211,13 @@ export function* attemptFailed(
       { ...data, reason, failures, delay_ms: delayMs },
     );
   }
-  const failed = yield* saveTask(
+  return yield* saveTask(
     change,
     task,
     { status: 'failed', reason, failures, ...noLease, ended_at: change.wallMs },
     'task_failed',
     { ...data, reason, failures },
   );
-  yield* tellDependents(change, failed);
-  return failed;
 }
 
 export function* releaseTask(change: Change, holder: Holder): Ledger<TaskRow> {
