@@ -1,9 +1,17 @@
 /** Projects, editing, who may do what, and what is refused; on each engine. */
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import { describe, expect, test } from 'vitest';
+
+import { openDatabase } from '#runtime/database.ts';
 
 import { noPostgres, startServer } from '../../tests/support/postgres-server.ts';
 import { surround } from '../../tests/support/surround.ts';
-import { engines, openTrial, start, useDatabase, type Answer } from './orchestrator.fixture.ts';
+import { loadHoldings } from './ledger/quota.ts';
+import { openSqlite } from './ledger/sqlite.ts';
+import { engines, openTrial, plenty, start, useDatabase, type Answer } from './orchestrator.fixture.ts';
 import { listened } from './streaming.ts';
 import { resources } from './resources.ts';
 import { templateOf, templates } from './templates.ts';
@@ -151,6 +159,49 @@ describe.each(Object.keys(engines))('Projects on %s', (engine) => {
     await expect(trial.task(alone)).rejects.toMatchObject({ code: 'not_found' });
     expect((await trial.call('planner', 'list_projects'))['projects']).toEqual([]);
     expect(await trial.task(open)).toMatchObject({ status: 'pending' });
+  });
+
+  test('what an owner keeps is counted in bytes, and all of it is given back', async () => {
+    await using trial = await openTrial({ engine });
+    const euros = '€'.repeat(1_000);
+    const bytes = async () => (await trial.holdings())[0]?.bytes ?? 0;
+    const grown = async (act: () => Promise<unknown>) => {
+      const before = await bytes();
+      await act();
+      return (await bytes()) - before;
+    };
+    const made = await grown(async () =>
+      trial.call('planner', 'create_project', {
+        name: 'x',
+        description: euros,
+        tasks: [{ key: 'a', title: '€', description: euros, repository: { path: 'shop' } }],
+      }),
+    );
+    const { projects } = await trial.call('planner', 'list_projects');
+    const { project_id: project } = (projects as Answer[])[0] ?? {};
+    const held = await trial.claim();
+    const edited = await grown(async () =>
+      trial.call('planner', 'update_task', { task_id: held.task_id, description: `${euros}${euros}` }),
+    );
+    const changed = await grown(async () =>
+      trial.call('planner', 'update_project', { project_id: project, description: `${euros}${euros}` }),
+    );
+    const brought = await grown(async () =>
+      trial.call('worker', 'complete_task', { ...held, result: { euros } }),
+    );
+    const conflicted = await grown(async () =>
+      trial.call('planner', 'record_conflict', { task_id: held.task_id, files: ['a'], note: euros }),
+    );
+    await trial.call('planner', 'cancel_project', { project_id: project });
+    await trial.orchestrator.tending.tend();
+    await trial.call('planner', 'delete_project', { project_id: project });
+    await trial.orchestrator.tending.tend();
+
+    expect([edited, changed]).toEqual([3_000, 3_000]);
+    expect(brought).toBe(Buffer.byteLength(JSON.stringify({ euros })));
+    expect(made).toBeGreaterThan(6_000 + 1_000);
+    expect(conflicted).toBeGreaterThan(3_000);
+    expect(await trial.holdings()).toEqual([]);
   });
 
   test('a large call is made whole, in pieces, and its tasks are given out when all are there', async () => {
@@ -699,6 +750,37 @@ test('what follows from the end or the deletion of many tasks is done in small c
   expect(await counts()).toMatchObject({ failed: 800, blocked: 0 });
   // Each task that is changed takes a few questions to the database.
   expect(Math.max(...asked)).toBeLessThan(600);
+});
+
+test('what was counted in characters is counted anew, in bytes', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'flotilla-orchestrator-'));
+  const migrations = join(import.meta.dirname, 'ledger/migrations');
+  const file = join(folder, 'orchestrator.db');
+  try {
+    for (const step of ['001-orchestrator.sql', '002-branches.sql', '003-folders.sql'])
+      cpSync(join(migrations, step), join(folder, 'before', step));
+    const before = openDatabase(file, join(folder, 'before'));
+    before.exec(`
+      INSERT INTO project (nonce, owner, name, brief, priority, on_failure, status, created_at, updated_at)
+      VALUES ('abcd', 'ada', 'x', '{"description":"€€"}', 2, 'block', 'pending', 1, 1);
+      INSERT INTO skill_set (owner, requires) VALUES ('ada', '[]');
+      INSERT INTO task (nonce, owner, title, type, priority, skill_set, status, open_needs, on_failure, max_attempts, lease_ms, bytes,
+        created_at, updated_at) VALUES ('abcd', 'ada', '€', 'x', 2, 1, 'pending', 0, 'block', 3, 1000, 504, 1, 1);
+      INSERT INTO work VALUES (1, '"€"');
+      INSERT INTO result VALUES (1, '"€€"');
+      INSERT INTO merge VALUES (1, '"€€€"');`);
+    expect(before.prepare('SELECT * FROM kept').all()).toEqual([{ owner: 'ada', items: 2, bytes: 1_024 }]);
+    before.close();
+
+    await using engine = openSqlite(file, plenty);
+
+    const brief = Buffer.byteLength('{"description":"€€"}') + 500;
+    expect(await engine.look(loadHoldings)).toEqual([
+      { owner: 'ada', items: 2, bytes: brief + 500 + 3 + 5 + 8 + 11 },
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('templates are what create_tasks takes, and one that is not is named', () => {

@@ -284,7 +284,7 @@ export function* addTask(
     max_attempts: spec.max_attempts,
     lease_ms: spec.lease_seconds * 1_000,
     deadline_at: deadline === undefined ? null : Date.parse(deadline),
-    bytes: rowBytes + title.length + work.length,
+    bytes: rowBytes + Buffer.byteLength(title) + Buffer.byteLength(work),
     at: change.wallMs,
   });
   if (!row) throw new Error('The database returned no row for a new task.');

@@ -107,7 +107,7 @@ export function* editTask(
         `The task ${id} would have ${Buffer.byteLength(body)} bytes of description, steps and goal, and may have ${mostWorkBytes}.`,
         { hint: 'Put long texts where the worker finds them, such as a file, and name the place.' },
       );
-    const more = body.length - before.length;
+    const more = Buffer.byteLength(body) - Buffer.byteLength(before);
     if (more > 0) yield* requireRoom(change, task.owner, 1, more);
     yield* run(setWork, { task: task.seq, body });
     changed.bytes = task.bytes + more;
@@ -383,7 +383,7 @@ export function* editProject(
     tech_stack: edit.tech_stack ?? brief.tech_stack,
     template: brief.template,
   });
-  const more = changed.length - project.brief.length;
+  const more = Buffer.byteLength(changed) - Buffer.byteLength(project.brief);
   if (more > 0) yield* requireRoom(change, project.owner, 1, more);
   return yield* saveProject(
     change,

@@ -135,15 +135,16 @@ export function* completeTask(change: Change, holder: Holder, result: string): L
   }
   requireLease(change, task, holder);
   // Of an attempt before a conflict.
-  const resultLength = task.branch === null ? 0 : ((yield* loadResult(task.seq))?.length ?? 0);
+  const before = task.branch === null ? undefined : yield* loadResult(task.seq);
+  const more = Buffer.byteLength(result) - Buffer.byteLength(before ?? '');
   // What many may wait for at the same time comes last: dependents, what the owner keeps, counts, the order of events.
-  yield* requireRoom(change, task.owner, 2, result.length - resultLength);
+  yield* requireRoom(change, task.owner, 2, more);
   yield* run(setResult, { task: task.seq, body: result });
   const workedMs = yield* attemptEnded(change, task, 'completed');
   const dependents = task.branch === null ? yield* keepDependents(task) : [];
   const worker = task.lease_worker ?? '';
   yield* tally(worker, task.type, { completed: 1, worked_ms: workedMs });
-  const done = { ...noLease, percent: 100, bytes: task.bytes + result.length - resultLength };
+  const done = { ...noLease, percent: 100, bytes: task.bytes + more };
   const told = { worker, fence: task.fence };
   if (task.branch !== null) {
     const reason = `Its branch ${task.branch} waits to be merged.`;
