@@ -1,5 +1,7 @@
 import { appendFileSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
@@ -12,7 +14,7 @@ import { modernClient } from '../../tests/support/clients.ts';
 import { messagesIn } from '../../scripts/bench/message.ts';
 import { callTool, codeOf, send } from '../../tests/support/rpc.ts';
 import { serve, temporaryFolder, type Served } from '../../tests/support/serve.ts';
-import { journalLine } from './feeds/journal.ts';
+import { journalLine, readAll } from './feeds/journal.ts';
 import { asJson, asProtobuf, someRecords } from './otlp/otlp.fixture.ts';
 import logging from './service.ts';
 
@@ -498,6 +500,48 @@ describe('the journal', () => {
     expect(line({ MESSAGE: null })?.line.message).toContain('too large');
     expect(journalLine('{"MESSAGE":"x"}', nowMs)).toBeUndefined();
     expect(journalLine('half a li', nowMs)).toBeUndefined();
+  });
+
+  test('is read no further while the disk takes nothing, and then all of it is stored in order', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    using _ = { [Symbol.dispose]: () => vi.useRealTimers() };
+    const journal = new PassThrough();
+    const disk = Promise.withResolvers<void>();
+    const stored: string[] = [];
+    let read = 0;
+    const now = () => {
+      read += 1;
+      return Date.parse('2026-11-29T12:00:00Z');
+    };
+    const following = readAll(
+      journal,
+      now,
+      async ({ lines }) => {
+        await disk.promise;
+        stored.push(...lines.map(({ message }) => message));
+      },
+      () => {},
+    );
+
+    let written = 0;
+    const isHeld = () => journal.isPaused();
+    // Fewer at a time than are a batch, and each time long enough for what was gathered to go.
+    while (!isHeld() && written < 20_000) {
+      const text = Array.from({ length: 1_000 }, (__, at) =>
+        JSON.stringify({ ...entry, MESSAGE: `line ${written + at}` }),
+      );
+      written += text.length;
+      journal.write(`${text.join('\n')}\n`);
+      for (let turns = 0; turns < 100 && read < written && !isHeld(); turns += 1) await setImmediate();
+      vi.advanceTimersByTime(200);
+    }
+    expect(isHeld()).toBe(true);
+    expect(read).toBeLessThan(written);
+
+    disk.resolve();
+    journal.end();
+    await following;
+    expect(stored).toEqual(Array.from({ length: written }, (__, at) => `line ${at}`));
   });
 });
 

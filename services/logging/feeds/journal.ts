@@ -127,7 +127,8 @@ export async function followJournal(
   }
 }
 
-async function readAll(
+/** To the end of the stream, and no further while a full batch waits for the disk. */
+export async function readAll(
   stream: NodeJS.ReadableStream,
   now: () => number,
   keep: Keep,
@@ -137,6 +138,7 @@ async function readAll(
   let cursor = '';
   let unread = 0;
   let last = Promise.resolve();
+  let underWay = 0;
   const flush = () => {
     if (lines.length === 0) return last;
     const batch = {
@@ -146,12 +148,15 @@ async function readAll(
     };
     lines = [];
     unread = 0;
-    last = last.then(async () => keep(batch));
+    underWay += 1;
+    last = last.then(async () => keep(batch)).finally(() => (underWay -= 1));
     return last;
   };
-  const timer = setInterval(() => void flush(), gatherMs);
+  const timer = setInterval(() => {
+    // What comes while a batch is under way is gathered until it is a full one, which is waited for.
+    if (underWay === 0) void flush();
+  }, gatherMs);
   try {
-    // Reads no further while a batch waits for the disk.
     for await (const json of createInterface({ input: stream })) {
       const found = journalLine(json, now());
       if (!found) {
