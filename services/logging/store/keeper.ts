@@ -8,8 +8,8 @@ import { openDatabase, transactionsOf } from '#runtime/database.ts';
 import { ToolError, UnavailableError } from '#runtime/errors.ts';
 import { openQuotas, type Quota } from '#runtime/quotas.ts';
 
-import { levels, momentOf, type Level, type NewLine } from './line.ts';
-import { openSegment, segmentFile, type Part, type Segment, type StoredRow } from './segment.ts';
+import { levels, momentOf, ownerOf, type Level, type LineKey, type NewLine } from './line.ts';
+import { openSegment, segmentFile, type Part, type Segment } from './segment.ts';
 
 export const registerFile = (dataDir: string) => join(dataDir, 'register.db');
 const migrations = fileURLToPath(new URL('register', import.meta.url));
@@ -535,22 +535,20 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
       return old + large;
     },
 
-    /** Takes out lines of a segment that are known by their rows. */
-    remove(
-      startMs: number,
-      rows: readonly StoredRow[],
-      owners: ReadonlyMap<string, { readonly items: number; readonly bytes: number }>,
-    ): void {
+    /** Takes out lines of a segment. @returns how many went of each source: others may have taken them out before. */
+    remove(startMs: number, lines: readonly LineKey[]): Record<string, number> {
       const row = segmentFor.get(startMs);
-      if (row?.start_ms !== startMs) return;
-      opened(row).remove(rows);
-      let bytes = 0;
-      for (const { message, fields } of rows) bytes += message.length + (fields?.length ?? 0);
+      if (row?.start_ms !== startMs) return {};
+      const gone = [...opened(row).remove(lines)];
       write(() => {
-        grow.run(-rows.length, -bytes, row.last, 0, 0, startMs);
-        tally.run('purged', rows.length);
-        for (const [owner, held] of owners) hold.run(startMs, owner, -held.items, -held.bytes);
+        for (const [source, sum] of gone) {
+          grow.run(-sum.lines, -sum.bytes, row.last, 0, 0, startMs);
+          tally.run('purged', sum.lines);
+          const owner = ownerOf(source);
+          if (owner !== undefined) hold.run(startMs, owner, -sum.lines, -sum.bytes);
+        }
       });
+      return Object.fromEntries(gone.map(([source, sum]) => [source, sum.lines]));
     },
 
     /** After lines were taken out: nothing of them stays on disk. @returns whether there was room to do so. */

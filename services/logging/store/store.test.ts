@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { temporaryFolder } from '../../../tests/support/serve.ts';
 import { openKeeper } from './keeper.ts';
-import { momentOf, placesPerMs, type Line } from './line.ts';
+import { momentOf, placesPerMs, type Line, type LineKey } from './line.ts';
 import { openReader } from './reader.ts';
 import { openSegment, segmentFile } from './segment.ts';
 import { call, keeping, newLine, storeIn } from './store.fixture.ts';
@@ -311,6 +311,40 @@ describe('keeping', () => {
     expect(all('full')).toHaveLength(10);
   });
 
+  test('lines that two take out at once go once, and no other line that has their place by then', () => {
+    using keeper = opened('twice');
+    using reader = reading('twice');
+    const lines = someLines(600).map((line) => ({ ...line, message: `${line.message} secret` }));
+    const others = someLines(400).map((line) => ({ ...line, atMs: line.atMs + 1, source: 'ingest:other' }));
+    keeper.append([{ lines, refused: {}, owner: 'test' }], nowMs);
+    keeper.append([{ lines: others, refused: {}, owner: 'other' }], nowMs);
+    const found: LineKey[] = [];
+    let segment = 0;
+    for (let after: number | undefined = 0; after !== undefined;) {
+      const rows = reader.rows({ filter: { query: 'secret' }, after, limit: 600 });
+      segment = rows.startMs ?? segment;
+      found.push(...rows.lines);
+      after = rows.next;
+    }
+    expect(found).toHaveLength(600);
+
+    expect(keeper.remove(segment, found.slice(0, 200))).toEqual({ 'ingest:test': 200 });
+    expect(keeper.remove(segment, found)).toEqual({ 'ingest:test': 400 });
+    keeper.append([{ lines: [newLine(startMs, 'in the place of one')], refused: {}, owner: 'test' }], nowMs);
+    expect(all('twice')[0]?.id).toBe(found[0]?.id);
+    expect(keeper.remove(segment, found)).toEqual({});
+
+    expect(all('twice')).toHaveLength(401);
+    const counts = reader.counts({ filter: {}, by: 'source', everyMinutes: undefined });
+    expect(Object.fromEntries(counts.map(({ group, lines: many }) => [group, many]))).toEqual({
+      'ingest:test': 1,
+      'ingest:other': 400,
+    });
+    const foundBy = (query: string) =>
+      reader.piece({ filter: { query }, order: 'oldest', limit: 1_000, budgetMs: 10_000 }).lines.length;
+    expect(['secret', 'took', 'place'].map(foundBy)).toEqual([0, 400, 1]);
+  });
+
   test('below the threshold of its service a line is counted and not stored', () => {
     const lines = someLines(10);
     {
@@ -427,6 +461,33 @@ describe('through threads', () => {
     )) {
       expect(readFileSync(join(dataDir, name)).includes(secret), name).toBe(false);
     }
+  });
+
+  test('of several purges at once each says what it took out, and nothing is given back twice', async () => {
+    await using own = await storeIn(join(folder.path, 'at once'), { linesPerSegment: 1_000_000 });
+    const send = async (service: string, count: number) =>
+      own.ingest({
+        owner: 't',
+        service,
+        lines: Array.from({ length: count }, (_, at) => `secret ${at} of ${service}`),
+      });
+    await send('app', 1_200);
+    await send('keep', 400);
+
+    const purges = ['anna', 'bert', 'carl', 'dora'].map(async (caller) =>
+      own.purge({ services: ['app'] }, { ...call, caller }),
+    );
+    const taken = await Promise.all(purges);
+
+    expect(taken.reduce((sum, { lines }) => sum + lines, 0)).toBe(1_200);
+    expect(own.holdings()).toMatchObject({ lines: 400, tallies: { purged: 1_200 } });
+    expect(own.kept().holdings).toMatchObject([{ owner: 't', items: 400 }]);
+    expect(await own.counts({ filter: {}, by: 'service', everyMinutes: undefined }, call)).toMatchObject([
+      { group: 'keep', lines: 400 },
+    ]);
+    expect((await own.find({ query: 'secret' }, { order: 'newest', limit: 500 }, call)).lines).toHaveLength(
+      400,
+    );
   });
 
   test('a purge of all takes whole segments', async () => {
