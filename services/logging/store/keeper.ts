@@ -8,7 +8,17 @@ import { openDatabase, transactionsOf } from '#runtime/database.ts';
 import { ToolError, UnavailableError } from '#runtime/errors.ts';
 import { openQuotas, type Quota } from '#runtime/quotas.ts';
 
-import { levels, momentOf, ownerOf, type Level, type LineKey, type NewLine } from './line.ts';
+import {
+  fieldsText,
+  levels,
+  momentOf,
+  ownerOf,
+  sizeOf,
+  type Level,
+  type LineKey,
+  type NewLine,
+  type Sum,
+} from './line.ts';
 import { openSegment, segmentFile, type Part, type Segment } from './segment.ts';
 
 export const registerFile = (dataDir: string) => join(dataDir, 'register.db');
@@ -124,7 +134,9 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
     .pluck();
   const newest = register.prepare<[], SegmentRow>('SELECT * FROM segments ORDER BY start_ms DESC LIMIT 1');
   const endEarlier = register.prepare('UPDATE segments SET end_ms = ? WHERE start_ms = ?');
-  const insertSegment = register.prepare('INSERT INTO segments VALUES (?, ?, 0, 0, 9007199254740991, 0, 0)');
+  const insertSegment = register.prepare(
+    'INSERT INTO segments VALUES (?, ?, 0, 0, 9007199254740991, 0, 0, 1)',
+  );
   const grow = register.prepare(
     'UPDATE segments SET lines = lines + ?, bytes = bytes + ?, first = min(first, ?), last = max(last, ?), drift_ms = max(drift_ms, ?) WHERE start_ms = ?',
   );
@@ -267,20 +279,23 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
     return { lines, refused };
   }
 
-  function requireRoom({ owner }: Batch, lines: readonly NewLine[]): void {
+  /** @param coming what tokens bring at the same time, to which this is added. @throws ToolError too_large. */
+  function requireRoom({ owner }: Batch, lines: readonly NewLine[], coming: Map<string, Sum>): void {
     if (owner === undefined || lines.length === 0) return;
-    let bytes = 0;
-    for (const { message } of lines) bytes += message.length;
+    const before = coming.get(owner) ?? { lines: 0, bytes: 0 };
+    const sum = { lines: before.lines + lines.length, bytes: before.bytes };
+    for (const line of lines) sum.bytes += sizeOf(line.message, fieldsText(line));
     const rollBack = new Error('only tried');
     try {
       write(() => {
-        hold.run(-1, owner, lines.length, bytes);
+        hold.run(-1, owner, sum.lines, sum.bytes);
         quotas.requireWithin(owner);
         throw rollBack;
       });
     } catch (error) {
       if (error !== rollBack) throw error;
     }
+    coming.set(owner, sum);
   }
 
   /** After what was not stored: what is known of the files is what they say. */
@@ -297,6 +312,7 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
   ): { readonly accepted: Accepted[]; readonly outcomes: (Outcome | ToolError)[] } {
     const accepted: Accepted[] = [];
     const seen = new Map<string, Outcome>();
+    const coming = new Map<string, Sum>();
     const outcomes = batches.map((batch): Outcome | ToolError => {
       const { owner = '', name } = batch;
       if (name !== undefined) {
@@ -307,7 +323,7 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
       }
       const { lines, refused } = known ? { lines: known, refused: {} } : taken(batch, nowMs);
       try {
-        requireRoom(batch, lines);
+        requireRoom(batch, lines, coming);
       } catch (error) {
         if (error instanceof ToolError) return error;
         throw error;
@@ -367,6 +383,7 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
     unclean.add(startMs);
   removeStrays();
   clean();
+  countAnew();
 
   /** Files of segments that the register does not know: left by a start or an end that was cut off. */
   function removeStrays(): void {
@@ -380,6 +397,22 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
     const folder = join(dataDir, 'segments');
     for (const name of readdirSync(folder)) {
       if (!known.has(name.replace(/-(?:wal|shm)$/, ''))) rmSync(join(folder, name), { force: true });
+    }
+  }
+
+  /** What tokens hold in segments whose holdings are of a version that left out fields. */
+  function countAnew(): void {
+    const rows = register.prepare<[], SegmentRow>('SELECT * FROM segments WHERE is_counted = 0').all();
+    for (const row of rows) {
+      const held = opened(row).bySource();
+      write(() => {
+        register.prepare('DELETE FROM holdings WHERE segment = ?').run(row.start_ms);
+        for (const [source, { lines, bytes }] of held) {
+          const owner = ownerOf(source);
+          if (owner !== undefined) hold.run(row.start_ms, owner, lines, bytes);
+        }
+        register.prepare('UPDATE segments SET is_counted = 1 WHERE start_ms = ?').run(row.start_ms);
+      });
     }
   }
 
@@ -570,7 +603,7 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
       const bySource = opened(row).bySource();
       const lines = removeSegment(startMs);
       write(() => tally.run('purged', lines));
-      return bySource;
+      return Object.fromEntries([...bySource].map(([source, sum]) => [source, sum.lines]));
     },
 
     /** Merges some of the index of the newest segment while nothing else is to do. */
@@ -587,11 +620,12 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
 
   function noteHoldings(owner: string, own: readonly NewLine[], parts: readonly [number, Part][]): void {
     const held = new Map<number, [items: number, bytes: number]>();
-    for (const { atMs, message } of own) {
+    for (const line of own) {
+      const { atMs, message } = line;
       const startMs = parts.findLast(([start]) => start <= atMs)?.[0] ?? parts[0]?.[0] ?? 0;
       const one = held.get(startMs) ?? [0, 0];
       one[0] += 1;
-      one[1] += message.length;
+      one[1] += sizeOf(message, fieldsText(line));
       held.set(startMs, one);
     }
     for (const [startMs, [items, bytes]] of held) hold.run(startMs, owner, items, bytes);

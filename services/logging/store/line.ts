@@ -32,6 +32,15 @@ export interface LineKey {
   readonly batch: number;
 }
 
+/** The fields of a line as they are stored; `null` where it has none. */
+export function fieldsText({ fields }: Pick<NewLine, 'fields'>): string | null {
+  for (const name in fields) return name === undefined ? null : JSON.stringify(fields);
+  return null;
+}
+
+/** What a line counts, in every sum and for the quota of its token: given back when it goes. */
+export const sizeOf = (message: string, fields: string | null) => message.length + (fields?.length ?? 0);
+
 /** Lines and what they take. */
 export interface Sum {
   readonly lines: number;

@@ -7,7 +7,7 @@ import { ToolError } from '#runtime/errors.ts';
 
 import { matcher } from '../regex.ts';
 import { registerFile } from './keeper.ts';
-import { levels, momentOf, placeOf, type Level, type Line, type LineKey } from './line.ts';
+import { levels, momentOf, placeOf, sizeOf, type Level, type Line, type LineKey } from './line.ts';
 import { segmentFile } from './segment.ts';
 import { compile, withoutExcluded, mostBeginnings, searchable, termsOf } from './words.ts';
 
@@ -341,7 +341,7 @@ export function openReader(dataDir: string) {
         if (isWanted) {
           take(raw, segment);
           found += 1;
-          bytes += message.length + (fields?.length ?? 0);
+          bytes += sizeOf(message, fields);
         }
         const isOver = looked % linesPerLook === 0 && performance.now() > endAtMs;
         if (found >= limit || bytes > mostBytes || isOver) return id;

@@ -5,7 +5,17 @@ import { fileURLToPath } from 'node:url';
 
 import { openAgain, openDatabase, transactionsOf, type Database } from '#runtime/database.ts';
 
-import { levels, momentOf, placeOf, placesPerMs, type LineKey, type NewLine, type Sum } from './line.ts';
+import {
+  fieldsText,
+  levels,
+  momentOf,
+  placeOf,
+  placesPerMs,
+  sizeOf,
+  type LineKey,
+  type NewLine,
+  type Sum,
+} from './line.ts';
 import { indexed, searchable } from './words.ts';
 
 const migrations = fileURLToPath(new URL('segment', import.meta.url));
@@ -155,7 +165,7 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
       const level = levels.indexOf(line.level);
       const moment = momentOf(line.id);
       driftMs = Math.max(driftMs, Math.abs(moment - line.atMs));
-      const fields = isEmpty(line.fields) ? null : JSON.stringify(line.fields);
+      const fields = fieldsText(line);
       const trace = line.traceId ?? null;
       const { message } = line;
       insertLine.run(
@@ -169,7 +179,7 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
         fields,
       );
       insertWords.run(line.id, indexed(searchable(message, trace, fields), level, stream));
-      const size = message.length + (fields?.length ?? 0);
+      const size = sizeOf(message, fields);
       bytes += size;
       const minute = Math.floor(line.atMs / minuteMs);
       const key = `${minute} ${stream} ${level}`;
@@ -227,7 +237,7 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
           if (!row) continue;
           const { id, stream, level, at_ms: atMs, message, trace, fields } = row;
           forgetWords.run(id, indexed(searchable(message, trace, fields), level, stream));
-          const size = message.length + (fields?.length ?? 0);
+          const size = sizeOf(message, fields);
           count.run(Math.floor((atMs ?? momentOf(id)) / minuteMs), stream, level, -1, -size);
           const sum = byStream.get(stream) ?? { lines: 0, bytes: 0 };
           byStream.set(stream, { lines: sum.lines + 1, bytes: sum.bytes + size });
@@ -270,24 +280,19 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
       database.pragma('wal_checkpoint(TRUNCATE)');
     },
 
-    /** How many lines each source has here. */
-    bySource: (): Record<string, number> =>
-      Object.fromEntries(
+    /** What each source has here. */
+    bySource: (): Map<string, Sum> =>
+      new Map(
         database
-          .prepare<[], { source: string; lines: number }>(
-            'SELECT source, sum(lines) AS lines FROM counts JOIN streams ON streams.id = stream GROUP BY source',
+          .prepare<[], Sum & { source: string }>(
+            'SELECT source, sum(lines) AS lines, sum(bytes) AS bytes FROM counts JOIN streams ON streams.id = stream GROUP BY source',
           )
           .all()
-          .map(({ source, lines }) => [source, lines]),
+          .map(({ source, lines, bytes }) => [source, { lines, bytes }]),
       ),
 
     [Symbol.dispose]: () => void database.close(),
   };
-}
-
-function isEmpty(fields: NewLine['fields']): boolean {
-  for (const name in fields) return name === undefined;
-  return true;
 }
 
 interface StoredRow {

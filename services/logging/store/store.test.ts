@@ -3,8 +3,10 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
+import { openAgain, openToRead } from '#runtime/database.ts';
+
 import { temporaryFolder } from '../../../tests/support/serve.ts';
-import { openKeeper } from './keeper.ts';
+import { openKeeper, registerFile } from './keeper.ts';
 import { momentOf, placesPerMs, type Line, type LineKey } from './line.ts';
 import { openReader } from './reader.ts';
 import { openSegment, segmentFile } from './segment.ts';
@@ -343,6 +345,58 @@ describe('keeping', () => {
     const foundBy = (query: string) =>
       reader.piece({ filter: { query }, order: 'oldest', limit: 1_000, budgetMs: 10_000 }).lines.length;
     expect(['secret', 'took', 'place'].map(foundBy)).toEqual([0, 400, 1]);
+  });
+
+  test('what a token may keep counts the fields of its lines', () => {
+    const fields = Object.fromEntries(
+      Array.from({ length: 50 }, (_, at) => [`field${at}`, 'y'.repeat(8_000)]),
+    );
+    const batch = { lines: [newLine(nowMs, 'm', { fields })], refused: {}, owner: 'test' };
+    using keeper = opened('fields', { quota: { items: 1_000, bytes: 1_000_000 } });
+    using register = openToRead(registerFile(join(folder.path, 'fields')));
+    expect(keeper.append([batch, batch, batch, { ...batch, owner: 'other' }], nowMs)).toMatchObject([
+      { accepted: 1 },
+      { accepted: 1 },
+      { code: 'too_large' },
+      { accepted: 1 },
+    ]);
+    const kept = register.prepare('SELECT owner, items, bytes FROM kept ORDER BY owner');
+    const bytes = 1 + JSON.stringify(fields).length;
+    expect(kept.all()).toEqual([
+      { owner: 'other', items: 1, bytes },
+      { owner: 'test', items: 2, bytes: 2 * bytes },
+    ]);
+  });
+
+  test('what tokens held before fields were counted is counted anew, and given back as it was counted', () => {
+    const dataDir = join(folder.path, 'counted');
+    const lines = someLines(7_200).slice(3_500, 3_700);
+    {
+      using keeper = opened('counted');
+      keeper.append([{ lines, refused: {}, owner: 'test' }], nowMs);
+    }
+    const file = registerFile(dataDir);
+    const before = openAgain(file);
+    // As the version before left it: messages alone were counted.
+    before.exec('UPDATE holdings SET bytes = items; ALTER TABLE segments DROP COLUMN is_counted');
+    before.pragma('user_version = 1');
+    before.close();
+
+    using keeper = opened('counted');
+    using register = openToRead(file);
+    const kept = register.prepare('SELECT items, bytes FROM kept');
+    const sums = register.prepare('SELECT sum(lines) AS items, sum(bytes) AS bytes FROM segments');
+    expect(sums.get()).toMatchObject({ items: 200 });
+    expect(kept.all()).toEqual([sums.get()]);
+
+    using reader = reading('counted');
+    for (let after: number | undefined = 0; after !== undefined;) {
+      const found = reader.rows({ filter: {}, after, limit: 1_000 });
+      if (found.startMs !== undefined) keeper.remove(found.startMs, found.lines);
+      after = found.next;
+    }
+    expect(kept.all()).toEqual([{ items: 0, bytes: 0 }]);
+    expect(sums.get()).toEqual({ items: 0, bytes: 0 });
   });
 
   test('below the threshold of its service a line is counted and not stored', () => {
