@@ -502,6 +502,30 @@ describe('the journal', () => {
     expect(journalLine('half a li', nowMs)).toBeUndefined();
   });
 
+  test.each([
+    ['ssh.service', 'ssh.service'],
+    ['init.scope', 'init.scope'],
+    ['session-12.scope', 'session-*.scope'],
+    ['session-c3.scope', 'session-*.scope'],
+    ['run-u17.service', 'run-*.service'],
+    ['run-p4711-i4712.service', 'run-*.service'],
+    ['run-r0f0e0d0c0b0a09080706050403020100.scope', 'run-*.scope'],
+    ['run-backup.service', 'run-backup.service'],
+    ['user@1000.service', 'user@*.service'],
+    ['user-runtime-dir@1000.service', 'user-runtime-dir@*.service'],
+    ['redis@6379.service', 'redis@6379.service'],
+    ['postgresql@16-main.service', 'postgresql@16-main.service'],
+    ['sshd@17-10.0.0.1:22-10.0.0.2:51234.service', 'sshd@*.service'],
+    ['systemd-coredump@3-4711-0.service', 'systemd-coredump@*.service'],
+    ['systemd-coredump@3-4711_9182-0.service', 'systemd-coredump@*.service'],
+    [`docker-${'0f'.repeat(32)}.scope`, 'docker-*.scope'],
+    ['app-gnome-firefox-4711.scope', 'app-gnome-firefox-*.scope'],
+    ['vte-spawn-0e4f2a6b-1c3d-4e5f-8a9b-0c1d2e3f4a5b.scope', 'vte-spawn-*.scope'],
+  ])('lines of the unit %s have the source journal:%s, and its name', (unit, kind) => {
+    const found = journalLine(JSON.stringify({ ...entry, MESSAGE: 'm', _SYSTEMD_UNIT: unit }), Date.now());
+    expect(found?.line).toMatchObject({ service: 'sshd', source: `journal:${kind}`, fields: { unit } });
+  });
+
   test('is read no further while the disk takes nothing, and then all of it is stored in order', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
     using _ = { [Symbol.dispose]: () => vi.useRealTimers() };
@@ -525,6 +549,7 @@ describe('the journal', () => {
 
     let written = 0;
     const isHeld = () => journal.isPaused();
+    const isBehind = () => read < written && !isHeld();
     // Fewer at a time than are a batch, and each time long enough for what was gathered to go.
     while (!isHeld() && written < 20_000) {
       const text = Array.from({ length: 1_000 }, (__, at) =>
@@ -532,7 +557,7 @@ describe('the journal', () => {
       );
       written += text.length;
       journal.write(`${text.join('\n')}\n`);
-      for (let turns = 0; turns < 100 && read < written && !isHeld(); turns += 1) await setImmediate();
+      for (let turns = 0; turns < 100 && isBehind(); turns += 1) await setImmediate();
       vi.advanceTimersByTime(200);
     }
     expect(isHeld()).toBe(true);

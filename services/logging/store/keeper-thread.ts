@@ -16,6 +16,7 @@ import { prepared } from '../intake/prepare.ts';
 import { decodeJson, decodeProtobuf } from '../otlp/decode.ts';
 import { openKeeper, type Batch, type Keeping, type Outcome } from './keeper.ts';
 import type { Level, LineKey, NewLine } from './line.ts';
+import type { SeenStream } from './streams.ts';
 import { writingTo } from './writing.ts';
 
 export interface KeeperSettings {
@@ -120,6 +121,7 @@ const handlers = {
   },
   remove: ({ startMs, lines }: { readonly startMs: number; readonly lines: readonly LineKey[] }) =>
     keeper.remove(startMs, lines),
+  forget: ({ none }: { readonly none: readonly SeenStream[] }) => keeper.forget(none),
   scrub: ({ startMs }: { readonly startMs: number }) => keeper.scrub(startMs),
   removeWhole: ({ startMs }: { readonly startMs: number }) => keeper.removeWhole(startMs),
   retain: () => keeper.retain(now()),

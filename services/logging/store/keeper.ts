@@ -20,6 +20,7 @@ import {
   type Sum,
 } from './line.ts';
 import { openSegment, segmentFile, type Part, type Segment } from './segment.ts';
+import { openStreams, type SeenStream } from './streams.ts';
 
 export const registerFile = (dataDir: string) => join(dataDir, 'register.db');
 const migrations = fileURLToPath(new URL('register', import.meta.url));
@@ -58,8 +59,6 @@ const nameDays = 7;
 const rememberedBatches = 100_000;
 /** Open at a time, besides the newest. */
 const mostOpen = 4;
-/** Lines come under so many names of services and sources; what comes under more is refused. */
-export const mostStreams = 5_000;
 
 /** No batch that may be seen has such a number. */
 const firstStaged = 2 ** 52;
@@ -67,6 +66,8 @@ const firstStaged = 2 ** 52;
 interface Accepted {
   readonly batch: Batch;
   readonly lines: readonly NewLine[];
+  /** What there were no lines of before. */
+  readonly fresh: readonly Pick<NewLine, 'service' | 'source'>[];
   readonly outcome: Outcome;
 }
 
@@ -132,6 +133,7 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
   const segmentAfter = register
     .prepare<[number], number>('SELECT start_ms FROM segments WHERE start_ms > ? ORDER BY start_ms LIMIT 1')
     .pluck();
+  const oldest = register.prepare<[], number | null>('SELECT min(start_ms) FROM segments').pluck();
   const newest = register.prepare<[], SegmentRow>('SELECT * FROM segments ORDER BY start_ms DESC LIMIT 1');
   const endEarlier = register.prepare('UPDATE segments SET end_ms = ? WHERE start_ms = ?');
   const insertSegment = register.prepare(
@@ -161,14 +163,9 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
   const hold = register.prepare(
     'INSERT INTO holdings VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET items = items + excluded.items, bytes = bytes + excluded.bytes',
   );
-  const sawStream = register.prepare(
-    'INSERT INTO streams VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET lines = lines + excluded.lines, last_ms = max(last_ms, excluded.last_ms)',
-  );
-  const allStreams = register.prepare<[], string>('SELECT service || char(0) || source FROM streams').pluck();
-
   const open = new Map<number, Segment>();
   const thresholds = new Map<string, number>();
-  const streams = new Set<string>();
+  const streams = openStreams(register);
   /** The last batch whose lines may be seen. */
   let committed = 0;
   /** Numbers of batches that come in pieces; that of none that may be seen is as high. */
@@ -181,8 +178,7 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
     committed = lastBatch.get() ?? 0;
     thresholds.clear();
     for (const { service, level } of allThresholds.all()) thresholds.set(service, level);
-    streams.clear();
-    for (const key of allStreams.all()) streams.add(key);
+    streams.load();
   }
 
   function opened({ start_ms: startMs, end_ms: endMs }: SegmentRow): Segment {
@@ -253,30 +249,21 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
   }
 
   /** What is kept of a batch: not what is below the threshold of its service, too old, or of too many streams. */
-  function taken(
-    batch: Batch,
-    nowMs: number,
-  ): { readonly lines: NewLine[]; readonly refused: Record<string, number> } {
+  function taken(batch: Batch, nowMs: number): Pick<Accepted, 'lines' | 'fresh'> & Pick<Outcome, 'refused'> {
     const refused: Record<string, number> = { ...batch.refused };
     const refuse = (reason: string) => (refused[reason] = (refused[reason] ?? 0) + 1);
     const oldestMs = nowMs - keeping.days * dayMs;
     const general = thresholds.get('*') ?? 0;
-    const lines = batch.lines.filter(({ atMs, level, service, source }) => {
-      if (thresholds.size > 0 && levels.indexOf(level) < (thresholds.get(service) ?? general))
+    const fresh: Pick<NewLine, 'service' | 'source'>[] = [];
+    const lines = batch.lines.filter((line) => {
+      if (thresholds.size > 0 && levels.indexOf(line.level) < (thresholds.get(line.service) ?? general))
         refuse('below_level');
-      else if (atMs < oldestMs) refuse('too_old');
-      else {
-        const key = `${service}\0${source}`;
-        if (streams.has(key)) return true;
-        if (streams.size < mostStreams) {
-          streams.add(key);
-          return true;
-        }
-        refuse('too_many_services');
-      }
+      else if (line.atMs < oldestMs) refuse('too_old');
+      else if (streams.admit(line, fresh)) return true;
+      else refuse('too_many_services');
       return false;
     });
-    return { lines, refused };
+    return { lines, fresh, refused };
   }
 
   /** @param coming what tokens bring at the same time, to which this is added. @throws ToolError too_large. */
@@ -321,16 +308,19 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
         const before = seen.get(key) ?? (text === undefined ? undefined : (JSON.parse(text) as Outcome));
         if (before) return { ...before, isRepeated: true };
       }
-      const { lines, refused } = known ? { lines: known, refused: {} } : taken(batch, nowMs);
+      const { lines, fresh, refused } = known
+        ? { lines: known, fresh: [], refused: {} }
+        : taken(batch, nowMs);
       try {
         requireRoom(batch, lines, coming);
       } catch (error) {
+        streams.leave(fresh);
         if (error instanceof ToolError) return error;
         throw error;
       }
       const outcome: Outcome = { accepted: lines.length, refused, isRepeated: false };
       if (name !== undefined) seen.set(`${owner}\0${name}`, outcome);
-      accepted.push({ batch, lines, outcome });
+      accepted.push({ batch, lines, fresh, outcome });
       return outcome;
     });
     return { accepted, outcomes };
@@ -361,7 +351,7 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
           if (batch.owner !== undefined) noteHoldings(batch.owner, own, parts);
         }
         for (const [reason, many] of totals) tally.run(reason, many);
-        noteStreams(lines);
+        streams.note(lines);
         if (number % 1_000 === 0) {
           dropBatches.run(number - rememberedBatches);
           dropNames.run(nowMs - nameDays * dayMs);
@@ -532,8 +522,9 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
     },
 
     /** What is there of it, and was not made to be seen, goes. */
-    leave({ number, parts }: Staging): void {
+    leave({ number, parts, accepted }: Staging): void {
       if (!staged.delete(number)) return;
+      streams.leave(accepted.fresh);
       for (const startMs of parts.keys()) unclean.add(startMs);
     },
 
@@ -564,6 +555,7 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
       write(() => {
         if (old > 0) tally.run('expired_by_age', old);
         if (large > 0) tally.run('expired_by_size', large);
+        streams.forgetOlder(oldest.get() ?? Infinity);
       });
       return old + large;
     },
@@ -582,6 +574,11 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
         }
       });
       return Object.fromEntries(gone.map(([source, sum]) => [source, sum.lines]));
+    },
+
+    /** After lines were taken out: what there are none of any more takes no room. */
+    forget(none: readonly SeenStream[]): void {
+      write(() => streams.forget(none));
     },
 
     /** After lines were taken out: nothing of them stays on disk. @returns whether there was room to do so. */
@@ -629,18 +626,5 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
       held.set(startMs, one);
     }
     for (const [startMs, [items, bytes]] of held) hold.run(startMs, owner, items, bytes);
-  }
-
-  function noteStreams(lines: readonly NewLine[]): void {
-    const seen = new Map<string, [service: string, source: string, lines: number, lastMs: number]>();
-    for (const { service, source, atMs } of lines) {
-      const key = `${service}\0${source}`;
-      const one = seen.get(key);
-      if (one) {
-        one[2] += 1;
-        one[3] = atMs;
-      } else seen.set(key, [service, source, 1, atMs]);
-    }
-    for (const one of seen.values()) sawStream.run(...one);
   }
 }

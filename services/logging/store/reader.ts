@@ -9,6 +9,7 @@ import { matcher } from '../regex.ts';
 import { registerFile } from './keeper.ts';
 import { levels, momentOf, placeOf, sizeOf, type Level, type Line, type LineKey } from './line.ts';
 import { segmentFile } from './segment.ts';
+import type { SeenStream } from './streams.ts';
 import { compile, withoutExcluded, mostBeginnings, searchable, termsOf } from './words.ts';
 
 /** Which lines; what is left out does not narrow. Times are in milliseconds since the epoch. */
@@ -154,6 +155,7 @@ export function openReader(dataDir: string) {
   const batchesAfter = register.prepare<[number], { id: number; parts: string }>(
     'SELECT id, parts FROM batches WHERE id >= ? ORDER BY id LIMIT 500',
   );
+  const knownStreams = register.prepare<[], SeenStream>('SELECT service, source, lines FROM streams');
   const open = new Map<number, OpenSegment>();
 
   /** `undefined` for one that went meanwhile. */
@@ -440,6 +442,22 @@ export function openReader(dataDir: string) {
       const startMs = all[0]?.startMs;
       const lines = all.filter((line) => line.startMs === startMs);
       return { startMs, lines, next: lines.length < all.length ? lines.at(-1)?.id : next };
+    },
+
+    /** What there are no lines of any more. */
+    streamsWithout(): SeenStream[] {
+      const all = knownStreams.all();
+      const held = new Set<string>();
+      for (const { start_ms: startMs } of segments()) {
+        const segment = opened(startMs);
+        if (!segment) continue;
+        segment.refreshNames();
+        for (const { stream, lines } of segment.held()) {
+          const { service, source } = segment.names.get(stream) ?? {};
+          if (lines > 0) held.add(`${service}\0${source}`);
+        }
+      }
+      return all.filter(({ service, source }) => !held.has(`${service}\0${source}`));
     },
 
     newestBatch: () => committedNow.get() ?? 0,

@@ -12,6 +12,7 @@ import { openReader } from './reader.ts';
 import { openSegment, segmentFile } from './segment.ts';
 import { call, keeping, newLine, storeIn } from './store.fixture.ts';
 import type { Store } from './store.ts';
+import { mostStreams, mostStreamsOfToken } from './streams.ts';
 
 const startMs = Date.parse('2026-11-20T23:00:00Z');
 const nowMs = startMs + 7_200_000;
@@ -347,6 +348,57 @@ describe('keeping', () => {
     expect(['secret', 'took', 'place'].map(foundBy)).toEqual([0, 400, 1]);
   });
 
+  const ofServices = (count: number, word: string, owner?: string, atMs = nowMs) => ({
+    lines: Array.from({ length: count }, (_, at) =>
+      newLine(atMs, 'm', {
+        service: `${word}${at}`,
+        source: owner === undefined ? 'journal:x' : `ingest:${owner}`,
+      }),
+    ),
+    refused: {},
+    owner,
+  });
+
+  test('a token that logs under ever new names gets its share, and takes none of others and of what is fetched', () => {
+    using keeper = opened('names', { quota: { items: 1_500, bytes: 1_000_000 } });
+    const outcomeOf = (...given: Parameters<typeof ofServices>) =>
+      keeper.append([ofServices(...given)], nowMs)[0];
+    expect(outcomeOf(1_200, 'x', 'greedy')).toMatchObject({
+      accepted: mostStreamsOfToken,
+      refused: { too_many_services: 200 },
+    });
+    expect(outcomeOf(1, 'x', 'greedy')).toMatchObject({ accepted: 1 });
+    expect(outcomeOf(1, 'y', 'greedy')).toMatchObject({ accepted: 0 });
+    expect(outcomeOf(1, 'y', 'modest')).toMatchObject({ accepted: 1 });
+    expect(outcomeOf(mostStreams, 'y')).toMatchObject({ accepted: mostStreams });
+    expect(outcomeOf(1, 'z')).toMatchObject({ accepted: 0, refused: { too_many_services: 1 } });
+  });
+
+  test('lines that were not stored take no room from the services of others', () => {
+    using keeper = opened('not stored', { quota: { items: 1_000, bytes: 10_000 } });
+    const many = ofServices(900, 'x', 'test');
+    const tooMuch = {
+      ...many,
+      lines: many.lines.map((line) => ({ ...line, message: 'too long for all of them' })),
+    };
+    expect(keeper.append([tooMuch], nowMs)).toMatchObject([{ code: 'too_large' }]);
+    const staging = keeper.begin(ofServices(900, 'y', 'test'), nowMs);
+    if ('number' in staging) keeper.leave(staging);
+    expect(keeper.append([ofServices(1_000, 'z', 'test')], nowMs)).toMatchObject([{ accepted: 1_000 }]);
+  });
+
+  test('services whose lines went by age make room for others', () => {
+    using keeper = opened('gone', { days: 2 });
+    const dayMs = 86_400_000;
+    keeper.append([ofServices(600, 'x', 'test', nowMs - dayMs), ofServices(400, 'y', 'test')], nowMs);
+    expect(keeper.append([ofServices(1, 'z', 'test')], nowMs)).toMatchObject([{ accepted: 0 }]);
+    const laterMs = nowMs + 2 * dayMs - 3_600_000;
+    expect(keeper.retain(laterMs)).toBe(600);
+    expect(keeper.append([ofServices(1_000, 'z', 'test', laterMs)], laterMs)).toMatchObject([
+      { accepted: 600, refused: { too_many_services: 400 } },
+    ]);
+  });
+
   test('what a token may keep counts the fields of its lines', () => {
     const fields = Object.fromEntries(
       Array.from({ length: 50 }, (_, at) => [`field${at}`, 'y'.repeat(8_000)]),
@@ -542,6 +594,29 @@ describe('through threads', () => {
     expect((await own.find({ query: 'secret' }, { order: 'newest', limit: 500 }, call)).lines).toHaveLength(
       400,
     );
+  });
+
+  test('services of which a purge leaves no line make room for others', async () => {
+    await using own = await storeIn(join(folder.path, 'services gone'));
+    const send = async (word: string, count: number) =>
+      own.ingest({
+        owner: 't',
+        service: 'x',
+        lines: Array.from({ length: count }, (_, at) => ({
+          message: at % 2 ? 'odd' : 'even',
+          service: `${word}${at}`,
+        })),
+      });
+    await own.ingest({ owner: 'other', service: 'kept', lines: ['odd', 'even'] });
+    expect(await send('a', 1_000)).toMatchObject({ accepted: 1_000 });
+    expect(await send('b', 1)).toMatchObject({ accepted: 0, refused: { too_many_services: 1 } });
+
+    expect(await own.purge({ query: 'odd' }, call)).toMatchObject({ lines: 501 });
+
+    expect(await send('b', 501)).toMatchObject({ accepted: 500, refused: { too_many_services: 1 } });
+    const services = own.sources().map(({ service }) => service);
+    expect(services).toHaveLength(1_001);
+    expect(services).toEqual(expect.arrayContaining(['kept', 'a0', 'b0', 'b499']));
   });
 
   test('a purge of all takes whole segments', async () => {

@@ -285,6 +285,7 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
       } finally {
         for (const startMs of touched) isScrubbed = (await keeper.ask('scrub', { startMs })) && isScrubbed;
       }
+      await keeper.ask('forget', { none: await ask({ signal, caller }, 'streamsWithout', undefined) });
       return { lines, bySource, isScrubbed };
     },
 
