@@ -3,9 +3,13 @@ import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
+import { openDatabase, openToRead } from '#runtime/database.ts';
+import { testCall } from '#runtime/testing.ts';
+
 import { temporaryFolder } from '../../tests/support/serve.ts';
 import { levels, levelNames } from './limits.ts';
 import { callOf, later, testStore } from './store.fixture.ts';
+import { openTexts } from './store/texts.ts';
 
 interface Stored {
   readonly handle: string;
@@ -217,6 +221,47 @@ test('deleted text is gone from the file', async () => {
   }
 
   expect(readFileSync(file).includes('password-4711')).toBe(false);
+});
+
+describe('A long text that is given up', () => {
+  const long = 'x'.repeat(100_000);
+  const parts = 'SELECT (SELECT count(*) FROM part) AS parts, (SELECT count(*) FROM leftover) AS leftovers';
+  const gone = testCall({ signal: AbortSignal.abort(new Error('gone')) });
+  const level = { level: 'project' } as const;
+
+  test('is taken away by what is written next, and takes no more room each time', async () => {
+    using folder = temporaryFolder();
+    const file = join(folder.path, 'context.db');
+    using store = testStore(file);
+    using look = openToRead(file);
+    const counted = look.prepare<[], { parts: number; leftovers: number }>(parts);
+
+    for (let times = 0; times < 5; times += 1) {
+      await expect(store.saveSnapshot('s', [{ key: 'k', text: long }], level, gone)).rejects.toThrow('gone');
+      // Without the one that is being written, there would be as many as there were calls.
+      expect(counted.get()).toMatchObject({ parts: 1 });
+    }
+    expect(store.kept().holdings).toEqual([]);
+
+    for (let times = 0; times < 3; times += 1) await store.keep([`short ${times}`], level, testCall());
+    expect(counted.get()).toEqual({ parts: 0, leftovers: 0 });
+  });
+
+  test('is taken away while many others are being written', () => {
+    using folder = temporaryFolder();
+    const migrations = new URL('migrations', import.meta.url).pathname;
+    const database = openDatabase(join(folder.path, 'texts.db'), migrations);
+    const texts = openTexts(database);
+    const begun: number[] = [];
+    database.exec('BEGIN');
+    for (let text = 0; text < 250; text += 1) texts.write(long, begun).next();
+    texts.settle(begun.splice(200, 1));
+
+    for (let times = 0; times < 2; times += 1) texts.removeSome();
+    expect(database.prepare(parts).get()).toEqual({ parts: 249, leftovers: 249 });
+    database.exec('COMMIT');
+    database.close();
+  });
 });
 
 describe('grep_output', () => {

@@ -1,5 +1,7 @@
 import { appendFileSync, existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
@@ -12,7 +14,7 @@ import { modernClient } from '../../tests/support/clients.ts';
 import { messagesIn } from '../../scripts/bench/message.ts';
 import { callTool, codeOf, send } from '../../tests/support/rpc.ts';
 import { serve, temporaryFolder, type Served } from '../../tests/support/serve.ts';
-import { journalLine } from './feeds/journal.ts';
+import { journalLine, readAll } from './feeds/journal.ts';
 import { asJson, asProtobuf, someRecords } from './otlp/otlp.fixture.ts';
 import logging from './service.ts';
 
@@ -498,6 +500,73 @@ describe('the journal', () => {
     expect(line({ MESSAGE: null })?.line.message).toContain('too large');
     expect(journalLine('{"MESSAGE":"x"}', nowMs)).toBeUndefined();
     expect(journalLine('half a li', nowMs)).toBeUndefined();
+  });
+
+  test.each([
+    ['ssh.service', 'ssh.service'],
+    ['init.scope', 'init.scope'],
+    ['session-12.scope', 'session-*.scope'],
+    ['session-c3.scope', 'session-*.scope'],
+    ['run-u17.service', 'run-*.service'],
+    ['run-p4711-i4712.service', 'run-*.service'],
+    ['run-r0f0e0d0c0b0a09080706050403020100.scope', 'run-*.scope'],
+    ['run-backup.service', 'run-backup.service'],
+    ['user@1000.service', 'user@*.service'],
+    ['user-runtime-dir@1000.service', 'user-runtime-dir@*.service'],
+    ['redis@6379.service', 'redis@6379.service'],
+    ['postgresql@16-main.service', 'postgresql@16-main.service'],
+    ['sshd@17-10.0.0.1:22-10.0.0.2:51234.service', 'sshd@*.service'],
+    ['systemd-coredump@3-4711-0.service', 'systemd-coredump@*.service'],
+    ['systemd-coredump@3-4711_9182-0.service', 'systemd-coredump@*.service'],
+    [`docker-${'0f'.repeat(32)}.scope`, 'docker-*.scope'],
+    ['app-gnome-firefox-4711.scope', 'app-gnome-firefox-*.scope'],
+    ['vte-spawn-0e4f2a6b-1c3d-4e5f-8a9b-0c1d2e3f4a5b.scope', 'vte-spawn-*.scope'],
+  ])('lines of the unit %s have the source journal:%s, and its name', (unit, kind) => {
+    const found = journalLine(JSON.stringify({ ...entry, MESSAGE: 'm', _SYSTEMD_UNIT: unit }), Date.now());
+    expect(found?.line).toMatchObject({ service: 'sshd', source: `journal:${kind}`, fields: { unit } });
+  });
+
+  test('is read no further while the disk takes nothing, and then all of it is stored in order', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    using _ = { [Symbol.dispose]: () => vi.useRealTimers() };
+    const journal = new PassThrough();
+    const disk = Promise.withResolvers<void>();
+    const stored: string[] = [];
+    let read = 0;
+    const now = () => {
+      read += 1;
+      return Date.parse('2026-11-29T12:00:00Z');
+    };
+    const following = readAll(
+      journal,
+      now,
+      async ({ lines }) => {
+        await disk.promise;
+        stored.push(...lines.map(({ message }) => message));
+      },
+      () => {},
+    );
+
+    let written = 0;
+    const isHeld = () => journal.isPaused();
+    const isBehind = () => read < written && !isHeld();
+    // Fewer at a time than are a batch, and each time long enough for what was gathered to go.
+    while (!isHeld() && written < 20_000) {
+      const text = Array.from({ length: 1_000 }, (__, at) =>
+        JSON.stringify({ ...entry, MESSAGE: `line ${written + at}` }),
+      );
+      written += text.length;
+      journal.write(`${text.join('\n')}\n`);
+      for (let turns = 0; turns < 100 && isBehind(); turns += 1) await setImmediate();
+      vi.advanceTimersByTime(200);
+    }
+    expect(isHeld()).toBe(true);
+    expect(read).toBeLessThan(written);
+
+    disk.resolve();
+    journal.end();
+    await following;
+    expect(stored).toEqual(Array.from({ length: written }, (__, at) => `line ${at}`));
   });
 });
 

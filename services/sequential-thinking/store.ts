@@ -104,11 +104,11 @@ export function openStore(file: string, quota: Quota, maxBytes = Infinity) {
       }
     },
 
-    /** Gone when the first turn ends; the rest frees the room that it took. */
+    /** Gone when the first turn ends; the rest frees the room that it took, also where the caller has gone. */
     remove: (call: Call, handle: string) =>
       inTurns(
         change,
-        call,
+        { ...call, signal: never },
         (function* () {
           const session = sessions.get(handle);
           sessions.remove(session);

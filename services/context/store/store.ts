@@ -254,11 +254,11 @@ export function openStore(
       const isLong = row.text.length < text.length;
       if (isLong) shelf.reserve(call, 1, row.bytes);
       try {
-        if (isLong) row.text_id = await inTurns(shelf.inWrite, call, shelf.texts.write(text, begun));
-      } finally {
-        if (isLong) shelf.release(call, 1, row.bytes);
-      }
-      try {
+        try {
+          if (isLong) row.text_id = await inTurns(shelf.inWrite, call, shelf.texts.write(text, begun));
+        } finally {
+          if (isLong) shelf.release(call, 1, row.bytes);
+        }
         shelf.add(call, (tables) => {
           tables.addSnapshot(row);
           tables.mention(row.id, handles, call);

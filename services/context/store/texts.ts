@@ -28,7 +28,11 @@ export function openTexts(database: Database) {
     .pluck();
   const leave = database.prepare<[number]>('INSERT INTO leftover VALUES (?)');
   const forget = database.prepare<[number]>('DELETE FROM leftover WHERE text_id = ?');
-  const leftovers = database.prepare<[], number>('SELECT text_id FROM leftover LIMIT 200').pluck();
+  const someLeftover = database
+    .prepare<[string], number>(
+      'SELECT text_id FROM leftover WHERE text_id NOT IN (SELECT value FROM json_each(?)) LIMIT 1',
+    )
+    .pluck();
   const insert = database.prepare<[number, number, number, string]>('INSERT INTO part VALUES (?, ?, ?, ?)');
   const partRows = database.prepare<[number, number], Part>(
     'SELECT id, length, newlines FROM part WHERE id >= ? AND id < ? ORDER BY id',
@@ -48,7 +52,19 @@ export function openTexts(database: Database) {
   /** @returns whether there was one. */
   const removePart = (id: number) => removeLast.run(id * partsPerText, (id + 1) * partsPerText).changes > 0;
 
+  /** Takes away one part of what was left. */
+  function removeSome(): void {
+    while (hasLeftovers) {
+      const id = someLeftover.get(JSON.stringify([...unfinished]));
+      if (id === undefined) hasLeftovers = false;
+      else if (removePart(id)) return;
+      else forget.run(id);
+    }
+  }
+
   return {
+    removeSome,
+
     /**
      * Writes all but the beginning of a text, step by step; the row that has the beginning comes at last, with `adopt`.
      *
@@ -61,6 +77,8 @@ export function openTexts(database: Database) {
       begun.push(id);
       let number = id * partsPerText;
       for (const part of partsOf(text).drop(1)) {
+        // One goes for each that comes: texts that are given up, again and again, take no more room than one.
+        removeSome();
         insert.run(number, part.length, linesIn(part) - 1, part);
         number += 1;
         yield;
@@ -90,14 +108,6 @@ export function openTexts(database: Database) {
       if (id === null) return;
       while (removePart(id)) yield;
       forget.run(id);
-    },
-
-    /** Takes away one part of what was left. */
-    removeSome(): void {
-      if (!hasLeftovers) return;
-      const id = leftovers.all().find((each) => !unfinished.has(each));
-      if (id === undefined) hasLeftovers = false;
-      else if (!removePart(id)) forget.run(id);
     },
 
     /** The characters from `start` up to `end`. */

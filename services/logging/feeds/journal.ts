@@ -43,6 +43,28 @@ function valueOf(value: z.output<typeof text>): string | undefined {
   return typeof value === 'string' ? value : textOf(Buffer.from(value)).text;
 }
 
+const session = /^session-[^.]+(?=\.scope$)/;
+const run = /^run-(?:r[0-9a-f]{32}|u\d+|p\d+-i\d+|\d+)(?=\.\w+$)/;
+const user = /(?<=^user(?:-runtime-dir)?)@\d+(?=\.service$)/;
+/** Of a socket that starts one for each connection: its number, and the process and user, or both addresses. */
+const connection = /@\d+-(?:\d+(?:_\d+)?-\d+|[^-]+:\d+-[^-]+:\d+)(?=\.service$)/;
+/** Such as those of containers. */
+const longNumber = /[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{32,}/g;
+const numberOfScope = /(?<=-)\d+(?=\.scope$)/;
+
+/**
+ * Units that are made for one session, run, connection or container are one: their names never come again, and each would be a
+ * source for as long as its lines are kept.
+ */
+export const unitKind = (unit: string): string =>
+  unit
+    .replace(session, 'session-*')
+    .replace(run, 'run-*')
+    .replace(user, '@*')
+    .replace(connection, '@*')
+    .replaceAll(longNumber, '*')
+    .replace(numberOfScope, '*');
+
 /** A line of `journalctl --output=json`; `undefined` for what is none. */
 export function journalLine(
   json: string,
@@ -57,6 +79,7 @@ export function journalLine(
   const { data: entry } = entrySchema.safeParse(given);
   if (!entry) return undefined;
   const unit = valueOf(entry._SYSTEMD_UNIT);
+  const kind = unit === undefined ? undefined : unitKind(unit);
   const identifier = valueOf(entry.SYSLOG_IDENTIFIER) ?? valueOf(entry._COMM);
   const message =
     valueOf(entry.MESSAGE) ?? (entry.MESSAGE === null ? '[too large for the journal to show]' : '');
@@ -71,7 +94,7 @@ export function journalLine(
       level:
         (said.fields ? said.level : undefined) ??
         (priority === undefined ? undefined : levelOfPriority(Number(priority))),
-      service: own ?? identifier ?? unit?.replace(/\.service$/, ''),
+      service: own ?? identifier ?? kind?.replace(/\.service$/, ''),
       traceId: said.traceId,
       fields: {
         ...said.fields,
@@ -82,7 +105,7 @@ export function journalLine(
       },
     },
     {
-      source: own === undefined ? `journal:${unit ?? identifier ?? 'kernel'}` : `fleet:${own}`,
+      source: own === undefined ? `journal:${kind ?? identifier ?? 'kernel'}` : `fleet:${own}`,
       service: 'journal',
       nowMs,
     },
@@ -127,7 +150,8 @@ export async function followJournal(
   }
 }
 
-async function readAll(
+/** To the end of the stream, and no further while a full batch waits for the disk. */
+export async function readAll(
   stream: NodeJS.ReadableStream,
   now: () => number,
   keep: Keep,
@@ -137,6 +161,7 @@ async function readAll(
   let cursor = '';
   let unread = 0;
   let last = Promise.resolve();
+  let underWay = 0;
   const flush = () => {
     if (lines.length === 0) return last;
     const batch = {
@@ -146,12 +171,15 @@ async function readAll(
     };
     lines = [];
     unread = 0;
-    last = last.then(async () => keep(batch));
+    underWay += 1;
+    last = last.then(async () => keep(batch)).finally(() => (underWay -= 1));
     return last;
   };
-  const timer = setInterval(() => void flush(), gatherMs);
+  const timer = setInterval(() => {
+    // What comes while a batch is under way is gathered until it is a full one, which is waited for.
+    if (underWay === 0) void flush();
+  }, gatherMs);
   try {
-    // Reads no further while a batch waits for the disk.
     for await (const json of createInterface({ input: stream })) {
       const found = journalLine(json, now());
       if (!found) {

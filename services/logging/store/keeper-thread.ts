@@ -15,8 +15,8 @@ import { parseLine, type Said } from '../intake/parse.ts';
 import { prepared } from '../intake/prepare.ts';
 import { decodeJson, decodeProtobuf } from '../otlp/decode.ts';
 import { openKeeper, type Batch, type Keeping, type Outcome } from './keeper.ts';
-import type { Level, NewLine } from './line.ts';
-import type { StoredRow } from './segment.ts';
+import type { Level, LineKey, NewLine } from './line.ts';
+import type { SeenStream } from './streams.ts';
 import { writingTo } from './writing.ts';
 
 export interface KeeperSettings {
@@ -119,17 +119,9 @@ const handlers = {
   setThreshold({ service, level }: { readonly service: string; readonly level: Level | undefined }) {
     keeper.setThreshold(service, level);
   },
-  remove({
-    startMs,
-    rows,
-    owners,
-  }: {
-    readonly startMs: number;
-    readonly rows: readonly StoredRow[];
-    readonly owners: ReadonlyMap<string, { readonly items: number; readonly bytes: number }>;
-  }) {
-    keeper.remove(startMs, rows, owners);
-  },
+  remove: ({ startMs, lines }: { readonly startMs: number; readonly lines: readonly LineKey[] }) =>
+    keeper.remove(startMs, lines),
+  forget: ({ none }: { readonly none: readonly SeenStream[] }) => keeper.forget(none),
   scrub: ({ startMs }: { readonly startMs: number }) => keeper.scrub(startMs),
   removeWhole: ({ startMs }: { readonly startMs: number }) => keeper.removeWhole(startMs),
   retain: () => keeper.retain(now()),

@@ -8,8 +8,19 @@ import { openDatabase, transactionsOf } from '#runtime/database.ts';
 import { ToolError, UnavailableError } from '#runtime/errors.ts';
 import { openQuotas, type Quota } from '#runtime/quotas.ts';
 
-import { levels, momentOf, type Level, type NewLine } from './line.ts';
-import { openSegment, segmentFile, type Part, type Segment, type StoredRow } from './segment.ts';
+import {
+  fieldsText,
+  levels,
+  momentOf,
+  ownerOf,
+  sizeOf,
+  type Level,
+  type LineKey,
+  type NewLine,
+  type Sum,
+} from './line.ts';
+import { openSegment, segmentFile, type Part, type Segment } from './segment.ts';
+import { openStreams, type SeenStream } from './streams.ts';
 
 export const registerFile = (dataDir: string) => join(dataDir, 'register.db');
 const migrations = fileURLToPath(new URL('register', import.meta.url));
@@ -48,8 +59,6 @@ const nameDays = 7;
 const rememberedBatches = 100_000;
 /** Open at a time, besides the newest. */
 const mostOpen = 4;
-/** Lines come under so many names of services and sources; what comes under more is refused. */
-export const mostStreams = 5_000;
 
 /** No batch that may be seen has such a number. */
 const firstStaged = 2 ** 52;
@@ -57,6 +66,8 @@ const firstStaged = 2 ** 52;
 interface Accepted {
   readonly batch: Batch;
   readonly lines: readonly NewLine[];
+  /** What there were no lines of before. */
+  readonly fresh: readonly Pick<NewLine, 'service' | 'source'>[];
   readonly outcome: Outcome;
 }
 
@@ -122,9 +133,12 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
   const segmentAfter = register
     .prepare<[number], number>('SELECT start_ms FROM segments WHERE start_ms > ? ORDER BY start_ms LIMIT 1')
     .pluck();
+  const oldest = register.prepare<[], number | null>('SELECT min(start_ms) FROM segments').pluck();
   const newest = register.prepare<[], SegmentRow>('SELECT * FROM segments ORDER BY start_ms DESC LIMIT 1');
   const endEarlier = register.prepare('UPDATE segments SET end_ms = ? WHERE start_ms = ?');
-  const insertSegment = register.prepare('INSERT INTO segments VALUES (?, ?, 0, 0, 9007199254740991, 0, 0)');
+  const insertSegment = register.prepare(
+    'INSERT INTO segments VALUES (?, ?, 0, 0, 9007199254740991, 0, 0, 1)',
+  );
   const grow = register.prepare(
     'UPDATE segments SET lines = lines + ?, bytes = bytes + ?, first = min(first, ?), last = max(last, ?), drift_ms = max(drift_ms, ?) WHERE start_ms = ?',
   );
@@ -149,14 +163,9 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
   const hold = register.prepare(
     'INSERT INTO holdings VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET items = items + excluded.items, bytes = bytes + excluded.bytes',
   );
-  const sawStream = register.prepare(
-    'INSERT INTO streams VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET lines = lines + excluded.lines, last_ms = max(last_ms, excluded.last_ms)',
-  );
-  const allStreams = register.prepare<[], string>('SELECT service || char(0) || source FROM streams').pluck();
-
   const open = new Map<number, Segment>();
   const thresholds = new Map<string, number>();
-  const streams = new Set<string>();
+  const streams = openStreams(register);
   /** The last batch whose lines may be seen. */
   let committed = 0;
   /** Numbers of batches that come in pieces; that of none that may be seen is as high. */
@@ -169,8 +178,7 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
     committed = lastBatch.get() ?? 0;
     thresholds.clear();
     for (const { service, level } of allThresholds.all()) thresholds.set(service, level);
-    streams.clear();
-    for (const key of allStreams.all()) streams.add(key);
+    streams.load();
   }
 
   function opened({ start_ms: startMs, end_ms: endMs }: SegmentRow): Segment {
@@ -241,46 +249,40 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
   }
 
   /** What is kept of a batch: not what is below the threshold of its service, too old, or of too many streams. */
-  function taken(
-    batch: Batch,
-    nowMs: number,
-  ): { readonly lines: NewLine[]; readonly refused: Record<string, number> } {
+  function taken(batch: Batch, nowMs: number): Pick<Accepted, 'lines' | 'fresh'> & Pick<Outcome, 'refused'> {
     const refused: Record<string, number> = { ...batch.refused };
     const refuse = (reason: string) => (refused[reason] = (refused[reason] ?? 0) + 1);
     const oldestMs = nowMs - keeping.days * dayMs;
     const general = thresholds.get('*') ?? 0;
-    const lines = batch.lines.filter(({ atMs, level, service, source }) => {
-      if (thresholds.size > 0 && levels.indexOf(level) < (thresholds.get(service) ?? general))
+    const fresh: Pick<NewLine, 'service' | 'source'>[] = [];
+    const lines = batch.lines.filter((line) => {
+      if (thresholds.size > 0 && levels.indexOf(line.level) < (thresholds.get(line.service) ?? general))
         refuse('below_level');
-      else if (atMs < oldestMs) refuse('too_old');
-      else {
-        const key = `${service}\0${source}`;
-        if (streams.has(key)) return true;
-        if (streams.size < mostStreams) {
-          streams.add(key);
-          return true;
-        }
-        refuse('too_many_services');
-      }
+      else if (line.atMs < oldestMs) refuse('too_old');
+      else if (streams.admit(line, fresh)) return true;
+      else refuse('too_many_services');
       return false;
     });
-    return { lines, refused };
+    return { lines, fresh, refused };
   }
 
-  function requireRoom({ owner }: Batch, lines: readonly NewLine[]): void {
+  /** @param coming what tokens bring at the same time, to which this is added. @throws ToolError too_large. */
+  function requireRoom({ owner }: Batch, lines: readonly NewLine[], coming: Map<string, Sum>): void {
     if (owner === undefined || lines.length === 0) return;
-    let bytes = 0;
-    for (const { message } of lines) bytes += message.length;
+    const before = coming.get(owner) ?? { lines: 0, bytes: 0 };
+    const sum = { lines: before.lines + lines.length, bytes: before.bytes };
+    for (const line of lines) sum.bytes += sizeOf(line.message, fieldsText(line));
     const rollBack = new Error('only tried');
     try {
       write(() => {
-        hold.run(-1, owner, lines.length, bytes);
+        hold.run(-1, owner, sum.lines, sum.bytes);
         quotas.requireWithin(owner);
         throw rollBack;
       });
     } catch (error) {
       if (error !== rollBack) throw error;
     }
+    coming.set(owner, sum);
   }
 
   /** After what was not stored: what is known of the files is what they say. */
@@ -297,6 +299,7 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
   ): { readonly accepted: Accepted[]; readonly outcomes: (Outcome | ToolError)[] } {
     const accepted: Accepted[] = [];
     const seen = new Map<string, Outcome>();
+    const coming = new Map<string, Sum>();
     const outcomes = batches.map((batch): Outcome | ToolError => {
       const { owner = '', name } = batch;
       if (name !== undefined) {
@@ -305,16 +308,19 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
         const before = seen.get(key) ?? (text === undefined ? undefined : (JSON.parse(text) as Outcome));
         if (before) return { ...before, isRepeated: true };
       }
-      const { lines, refused } = known ? { lines: known, refused: {} } : taken(batch, nowMs);
+      const { lines, fresh, refused } = known
+        ? { lines: known, fresh: [], refused: {} }
+        : taken(batch, nowMs);
       try {
-        requireRoom(batch, lines);
+        requireRoom(batch, lines, coming);
       } catch (error) {
+        streams.leave(fresh);
         if (error instanceof ToolError) return error;
         throw error;
       }
       const outcome: Outcome = { accepted: lines.length, refused, isRepeated: false };
       if (name !== undefined) seen.set(`${owner}\0${name}`, outcome);
-      accepted.push({ batch, lines, outcome });
+      accepted.push({ batch, lines, fresh, outcome });
       return outcome;
     });
     return { accepted, outcomes };
@@ -345,7 +351,7 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
           if (batch.owner !== undefined) noteHoldings(batch.owner, own, parts);
         }
         for (const [reason, many] of totals) tally.run(reason, many);
-        noteStreams(lines);
+        streams.note(lines);
         if (number % 1_000 === 0) {
           dropBatches.run(number - rememberedBatches);
           dropNames.run(nowMs - nameDays * dayMs);
@@ -367,6 +373,7 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
     unclean.add(startMs);
   removeStrays();
   clean();
+  countAnew();
 
   /** Files of segments that the register does not know: left by a start or an end that was cut off. */
   function removeStrays(): void {
@@ -380,6 +387,22 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
     const folder = join(dataDir, 'segments');
     for (const name of readdirSync(folder)) {
       if (!known.has(name.replace(/-(?:wal|shm)$/, ''))) rmSync(join(folder, name), { force: true });
+    }
+  }
+
+  /** What tokens hold in segments whose holdings are of a version that left out fields. */
+  function countAnew(): void {
+    const rows = register.prepare<[], SegmentRow>('SELECT * FROM segments WHERE is_counted = 0').all();
+    for (const row of rows) {
+      const held = opened(row).bySource();
+      write(() => {
+        register.prepare('DELETE FROM holdings WHERE segment = ?').run(row.start_ms);
+        for (const [source, { lines, bytes }] of held) {
+          const owner = ownerOf(source);
+          if (owner !== undefined) hold.run(row.start_ms, owner, lines, bytes);
+        }
+        register.prepare('UPDATE segments SET is_counted = 1 WHERE start_ms = ?').run(row.start_ms);
+      });
     }
   }
 
@@ -499,8 +522,9 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
     },
 
     /** What is there of it, and was not made to be seen, goes. */
-    leave({ number, parts }: Staging): void {
+    leave({ number, parts, accepted }: Staging): void {
       if (!staged.delete(number)) return;
+      streams.leave(accepted.fresh);
       for (const startMs of parts.keys()) unclean.add(startMs);
     },
 
@@ -531,26 +555,30 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
       write(() => {
         if (old > 0) tally.run('expired_by_age', old);
         if (large > 0) tally.run('expired_by_size', large);
+        streams.forgetOlder(oldest.get() ?? Infinity);
       });
       return old + large;
     },
 
-    /** Takes out lines of a segment that are known by their rows. */
-    remove(
-      startMs: number,
-      rows: readonly StoredRow[],
-      owners: ReadonlyMap<string, { readonly items: number; readonly bytes: number }>,
-    ): void {
+    /** Takes out lines of a segment. @returns how many went of each source: others may have taken them out before. */
+    remove(startMs: number, lines: readonly LineKey[]): Record<string, number> {
       const row = segmentFor.get(startMs);
-      if (row?.start_ms !== startMs) return;
-      opened(row).remove(rows);
-      let bytes = 0;
-      for (const { message, fields } of rows) bytes += message.length + (fields?.length ?? 0);
+      if (row?.start_ms !== startMs) return {};
+      const gone = [...opened(row).remove(lines)];
       write(() => {
-        grow.run(-rows.length, -bytes, row.last, 0, 0, startMs);
-        tally.run('purged', rows.length);
-        for (const [owner, held] of owners) hold.run(startMs, owner, -held.items, -held.bytes);
+        for (const [source, sum] of gone) {
+          grow.run(-sum.lines, -sum.bytes, row.last, 0, 0, startMs);
+          tally.run('purged', sum.lines);
+          const owner = ownerOf(source);
+          if (owner !== undefined) hold.run(startMs, owner, -sum.lines, -sum.bytes);
+        }
       });
+      return Object.fromEntries(gone.map(([source, sum]) => [source, sum.lines]));
+    },
+
+    /** After lines were taken out: what there are none of any more takes no room. */
+    forget(none: readonly SeenStream[]): void {
+      write(() => streams.forget(none));
     },
 
     /** After lines were taken out: nothing of them stays on disk. @returns whether there was room to do so. */
@@ -572,7 +600,7 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
       const bySource = opened(row).bySource();
       const lines = removeSegment(startMs);
       write(() => tally.run('purged', lines));
-      return bySource;
+      return Object.fromEntries([...bySource].map(([source, sum]) => [source, sum.lines]));
     },
 
     /** Merges some of the index of the newest segment while nothing else is to do. */
@@ -589,26 +617,14 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
 
   function noteHoldings(owner: string, own: readonly NewLine[], parts: readonly [number, Part][]): void {
     const held = new Map<number, [items: number, bytes: number]>();
-    for (const { atMs, message } of own) {
+    for (const line of own) {
+      const { atMs, message } = line;
       const startMs = parts.findLast(([start]) => start <= atMs)?.[0] ?? parts[0]?.[0] ?? 0;
       const one = held.get(startMs) ?? [0, 0];
       one[0] += 1;
-      one[1] += message.length;
+      one[1] += sizeOf(message, fieldsText(line));
       held.set(startMs, one);
     }
     for (const [startMs, [items, bytes]] of held) hold.run(startMs, owner, items, bytes);
-  }
-
-  function noteStreams(lines: readonly NewLine[]): void {
-    const seen = new Map<string, [service: string, source: string, lines: number, lastMs: number]>();
-    for (const { service, source, atMs } of lines) {
-      const key = `${service}\0${source}`;
-      const one = seen.get(key);
-      if (one) {
-        one[2] += 1;
-        one[3] = atMs;
-      } else seen.set(key, [service, source, 1, atMs]);
-    }
-    for (const one of seen.values()) sawStream.run(...one);
   }
 }

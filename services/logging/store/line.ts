@@ -26,6 +26,30 @@ export interface Line {
 /** A line that is to be stored. */
 export type NewLine = Omit<Line, 'id' | 'observedMs'>;
 
+/** A line that is stored, and no other one that gets its place when it is gone. */
+export interface LineKey {
+  readonly id: number;
+  readonly batch: number;
+}
+
+/** The fields of a line as they are stored; `null` where it has none. */
+export function fieldsText({ fields }: Pick<NewLine, 'fields'>): string | null {
+  for (const name in fields) return name === undefined ? null : JSON.stringify(fields);
+  return null;
+}
+
+/** What a line counts, in every sum and for the quota of its token: given back when it goes. */
+export const sizeOf = (message: string, fields: string | null) => message.length + (fields?.length ?? 0);
+
+/** Lines and what they take. */
+export interface Sum {
+  readonly lines: number;
+  readonly bytes: number;
+}
+
+/** The token that brought the lines of a source; `undefined` where they were fetched. */
+export const ownerOf = (source: string) => /^(?:ingest|otlp):(.*)$/.exec(source)?.[1];
+
 /**
  * Each millisecond has so many places, and a line gets the first that is free from its time on: so the order of ids is the
  * order of time, whenever a line comes. Few places keep the distances between ids small, which the index stores.

@@ -18,6 +18,7 @@ const handlers = {
   arrivals: (request: ArrivalRequest) => reader.arrivals(request),
   counts: (request: CountRequest) => reader.counts(request),
   rows: (request: RowsRequest) => reader.rows(request),
+  streamsWithout: () => reader.streamsWithout(),
   newestBatch: () => reader.newestBatch(),
 };
 export type ReaderHandlers = typeof handlers;

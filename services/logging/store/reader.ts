@@ -7,8 +7,9 @@ import { ToolError } from '#runtime/errors.ts';
 
 import { matcher } from '../regex.ts';
 import { registerFile } from './keeper.ts';
-import { levels, momentOf, placeOf, type Level, type Line } from './line.ts';
-import { segmentFile, type StoredRow } from './segment.ts';
+import { levels, momentOf, placeOf, sizeOf, type Level, type Line, type LineKey } from './line.ts';
+import { segmentFile } from './segment.ts';
+import type { SeenStream } from './streams.ts';
 import { compile, withoutExcluded, mostBeginnings, searchable, termsOf } from './words.ts';
 
 /** Which lines; what is left out does not narrow. Times are in milliseconds since the epoch. */
@@ -95,8 +96,7 @@ export interface RowsRequest {
 
 export interface Rows {
   readonly startMs: number | undefined;
-  readonly rows: readonly StoredRow[];
-  readonly sources: readonly string[];
+  readonly lines: readonly LineKey[];
   readonly next: number | undefined;
 }
 
@@ -131,6 +131,7 @@ const mostOpen = 8;
 const commonOneIn = 8;
 
 interface OpenSegment {
+  readonly startMs: number;
   readonly database: Database & Disposable;
   readonly all: (
     wanted: string | undefined,
@@ -154,6 +155,7 @@ export function openReader(dataDir: string) {
   const batchesAfter = register.prepare<[number], { id: number; parts: string }>(
     'SELECT id, parts FROM batches WHERE id >= ? ORDER BY id LIMIT 500',
   );
+  const knownStreams = register.prepare<[], SeenStream>('SELECT service, source, lines FROM streams');
   const open = new Map<number, OpenSegment>();
 
   /** `undefined` for one that went meanwhile. */
@@ -200,6 +202,7 @@ export function openReader(dataDir: string) {
       'SELECT stream, level, sum(lines) AS lines FROM counts GROUP BY 1, 2',
     );
     const segment: OpenSegment = {
+      startMs,
       database,
       names,
       refreshNames() {
@@ -292,60 +295,73 @@ export function openReader(dataDir: string) {
     };
   }
 
-  return {
-    /** Lines in order of time. It ends when it has enough, when its time is over, or when a few megabytes are together. */
-    piece({ filter, order, after, limit, budgetMs }: PieceRequest): Piece {
-      const endAtMs = performance.now() + budgetMs;
-      const { sinceMs = 0, untilMs = Number.MAX_SAFE_INTEGER / 128 } = filter;
-      const terms = termsOf(filter.query ?? '');
-      const isMatch = filter.regex === undefined ? undefined : matcher(filter.regex);
-      const committed = Math.min(committedNow.get() ?? 0, filter.upToBatch ?? Infinity);
-      const all = segments();
-      const lines: Line[] = [];
-      let bytes = 0;
-      let looked = 0;
-      for (const facts of order === 'newest' ? all.toReversed() : all) {
-        if (facts.end_ms <= sinceMs || facts.start_ms >= untilMs) continue;
-        let low = Math.max(facts.first, placeOf(sinceMs - facts.drift_ms));
-        let high = Math.min(facts.last, placeOf(untilMs + facts.drift_ms) - 1);
-        if (after !== undefined) {
-          if (order === 'newest') high = Math.min(high, after - 1);
-          else low = Math.max(low, after + 1);
-        }
-        if (low > high) continue;
-        const segment = opened(facts.start_ms);
-        if (!segment) continue;
-        const streams = streamsIn(segment, filter);
-        const isScan =
-          terms.every(({ isExcluded }) => isExcluded) && isCommon(segment, filter, streams, facts);
-        const { match, verify } = isScan
-          ? { match: undefined, verify: withoutExcluded(terms) }
-          : compile({ terms, levels: filter.levels, streams }, beginningIn(segment));
-        for (const raw of segment.all(match, order, low, high)) {
-          const [id, stream, level, batch, at, message, traceOfLine, fields] = raw;
-          looked += 1;
-          const atMs = at ?? momentOf(id);
-          const isWanted =
-            batch <= committed &&
-            (!isScan || isIn(filter, streams, stream, level)) &&
-            atMs >= sinceMs &&
-            atMs < untilMs &&
-            (!verify || verify(searchable(message, traceOfLine, fields))) &&
-            (!isMatch || isMatch(message));
-          if (isWanted) {
-            lines.push(lineOf(segment, raw));
-            bytes += message.length + (fields?.length ?? 0);
-          }
-          const isOver = looked % linesPerLook === 0 && performance.now() > endAtMs;
-          if (lines.length >= limit || bytes > mostBytes || isOver) return { lines, next: id };
-        }
-        // Between segments too: that one may have taken long to find nothing.
-        if (performance.now() > endAtMs) {
-          const edge = order === 'newest' ? low : high;
-          return { lines, next: edge };
-        }
+  /**
+   * Lines in order of time. It ends when it has enough, when its time is over, or when a few megabytes are together.
+   *
+   * @returns where the next piece begins; `undefined` when there is nothing more.
+   */
+  function search(
+    { filter, order, after, limit, budgetMs }: PieceRequest,
+    take: (raw: Raw, segment: OpenSegment) => void,
+  ): number | undefined {
+    const endAtMs = performance.now() + budgetMs;
+    const { sinceMs = 0, untilMs = Number.MAX_SAFE_INTEGER / 128 } = filter;
+    const terms = termsOf(filter.query ?? '');
+    const isMatch = filter.regex === undefined ? undefined : matcher(filter.regex);
+    const committed = Math.min(committedNow.get() ?? 0, filter.upToBatch ?? Infinity);
+    const all = segments();
+    let found = 0;
+    let bytes = 0;
+    let looked = 0;
+    for (const facts of order === 'newest' ? all.toReversed() : all) {
+      if (facts.end_ms <= sinceMs || facts.start_ms >= untilMs) continue;
+      let low = Math.max(facts.first, placeOf(sinceMs - facts.drift_ms));
+      let high = Math.min(facts.last, placeOf(untilMs + facts.drift_ms) - 1);
+      if (after !== undefined) {
+        if (order === 'newest') high = Math.min(high, after - 1);
+        else low = Math.max(low, after + 1);
       }
-      return { lines, next: undefined };
+      if (low > high) continue;
+      const segment = opened(facts.start_ms);
+      if (!segment) continue;
+      const streams = streamsIn(segment, filter);
+      const isScan = terms.every(({ isExcluded }) => isExcluded) && isCommon(segment, filter, streams, facts);
+      const { match, verify } = isScan
+        ? { match: undefined, verify: withoutExcluded(terms) }
+        : compile({ terms, levels: filter.levels, streams }, beginningIn(segment));
+      for (const raw of segment.all(match, order, low, high)) {
+        const [id, stream, level, batch, at, message, traceOfLine, fields] = raw;
+        looked += 1;
+        const atMs = at ?? momentOf(id);
+        const isWanted =
+          batch <= committed &&
+          (!isScan || isIn(filter, streams, stream, level)) &&
+          atMs >= sinceMs &&
+          atMs < untilMs &&
+          (!verify || verify(searchable(message, traceOfLine, fields))) &&
+          (!isMatch || isMatch(message));
+        if (isWanted) {
+          take(raw, segment);
+          found += 1;
+          bytes += sizeOf(message, fields);
+        }
+        const isOver = looked % linesPerLook === 0 && performance.now() > endAtMs;
+        if (found >= limit || bytes > mostBytes || isOver) return id;
+      }
+      // Between segments too: that one may have taken long to find nothing.
+      if (performance.now() > endAtMs) {
+        const edge = order === 'newest' ? low : high;
+        return edge;
+      }
+    }
+    return undefined;
+  }
+
+  return {
+    piece(request: PieceRequest): Piece {
+      const lines: Line[] = [];
+      const next = search(request, (raw, segment) => lines.push(lineOf(segment, raw)));
+      return { lines, next };
     },
 
     /** Lines in the order in which they came. */
@@ -418,24 +434,30 @@ export function openReader(dataDir: string) {
       return [...sums.values()].filter(({ lines }) => lines > 0);
     },
 
-    /** The rows behind lines, of one segment, for whoever takes them out. */
+    /** Lines of one segment, for whoever takes them out. */
     rows({ filter, after, limit }: RowsRequest): Rows {
-      const { lines, next } = this.piece({ filter, order: 'oldest', after, limit, budgetMs: 100 });
-      const [first] = lines;
-      const facts =
-        first && segments().find(({ first: low, last: high }) => first.id >= low && first.id <= high);
-      const segment = facts && opened(facts.start_ms);
-      if (!facts || !segment) return { startMs: undefined, rows: [], sources: [], next };
-      const byId = segment.database.prepare<[number], StoredRow>(
-        'SELECT id, stream, level, at_ms, message, trace, fields FROM lines WHERE id = ?',
-      );
-      const own = lines.filter(({ id }) => id >= facts.first && id <= facts.last);
-      return {
-        startMs: facts.start_ms,
-        rows: own.flatMap(({ id }) => byId.get(id) ?? []),
-        sources: own.map(({ source }) => source),
-        next: own.length < lines.length ? own.at(-1)?.id : next,
-      };
+      const all: (LineKey & { readonly startMs: number })[] = [];
+      const request = { filter, order: 'oldest', after, limit, budgetMs: 100 } as const;
+      const next = search(request, ([id, , , batch], { startMs }) => all.push({ id, batch, startMs }));
+      const startMs = all[0]?.startMs;
+      const lines = all.filter((line) => line.startMs === startMs);
+      return { startMs, lines, next: lines.length < all.length ? lines.at(-1)?.id : next };
+    },
+
+    /** What there are no lines of any more. */
+    streamsWithout(): SeenStream[] {
+      const all = knownStreams.all();
+      const held = new Set<string>();
+      for (const { start_ms: startMs } of segments()) {
+        const segment = opened(startMs);
+        if (!segment) continue;
+        segment.refreshNames();
+        for (const { stream, lines } of segment.held()) {
+          const { service, source } = segment.names.get(stream) ?? {};
+          if (lines > 0) held.add(`${service}\0${source}`);
+        }
+      }
+      return all.filter(({ service, source }) => !held.has(`${service}\0${source}`));
     },
 
     newestBatch: () => committedNow.get() ?? 0,

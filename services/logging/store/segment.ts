@@ -5,7 +5,17 @@ import { fileURLToPath } from 'node:url';
 
 import { openAgain, openDatabase, transactionsOf, type Database } from '#runtime/database.ts';
 
-import { levels, momentOf, placeOf, placesPerMs, type NewLine } from './line.ts';
+import {
+  fieldsText,
+  levels,
+  momentOf,
+  placeOf,
+  placesPerMs,
+  sizeOf,
+  type LineKey,
+  type NewLine,
+  type Sum,
+} from './line.ts';
 import { indexed, searchable } from './words.ts';
 
 const migrations = fileURLToPath(new URL('segment', import.meta.url));
@@ -61,14 +71,17 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
   );
   const insertBatch = database.prepare('INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?)');
   const forgetWords = database.prepare("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)");
-  const forgetLine = database.prepare('DELETE FROM lines WHERE id = ?');
+  const takeLine = database.prepare<[number, number], StoredRow>(
+    'DELETE FROM lines WHERE id = ? AND batch = ? RETURNING id, stream, level, at_ms, message, trace, fields',
+  );
+  const sourceOf = database.prepare<[number], string>('SELECT source FROM streams WHERE id = ?').pluck();
   const rangeOf = database.prepare<[number], { first: number; last: number }>(
     'SELECT first, last FROM batches WHERE id = ?',
   );
   const renumber = database.prepare('UPDATE lines SET batch = ? WHERE id BETWEEN ? AND ? AND batch = ?');
   const renumberBatch = database.prepare('UPDATE batches SET id = ? WHERE id = ?');
-  const ofBatch = database.prepare<[number, number, number], StoredRow>(
-    'SELECT id, stream, level, at_ms, message, trace, fields FROM lines WHERE id BETWEEN ? AND ? AND batch = ?',
+  const ofBatch = database.prepare<[number, number, number], LineKey>(
+    'SELECT id, batch FROM lines WHERE id BETWEEN ? AND ? AND batch = ?',
   );
 
   const streams = new Map<string, number>();
@@ -152,7 +165,7 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
       const level = levels.indexOf(line.level);
       const moment = momentOf(line.id);
       driftMs = Math.max(driftMs, Math.abs(moment - line.atMs));
-      const fields = isEmpty(line.fields) ? null : JSON.stringify(line.fields);
+      const fields = fieldsText(line);
       const trace = line.traceId ?? null;
       const { message } = line;
       insertLine.run(
@@ -166,7 +179,7 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
         fields,
       );
       insertWords.run(line.id, indexed(searchable(message, trace, fields), level, stream));
-      const size = message.length + (fields?.length ?? 0);
+      const size = sizeOf(message, fields);
       bytes += size;
       const minute = Math.floor(line.atMs / minuteMs);
       const key = `${minute} ${stream} ${level}`;
@@ -210,35 +223,48 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
         return renumber.run(batch, range.first, range.last, staged).changes;
       }),
 
-    /** Takes lines out, with what the index and the counts have of them. */
-    remove(rows: readonly StoredRow[]): void {
+    /**
+     * Takes lines out, with what the index and the counts have of them. Those that are gone already, at another's word, are left:
+     * the index must hear of a line that goes once, and of its text as it was.
+     *
+     * @returns what went, by source.
+     */
+    remove(lines: readonly LineKey[]): Map<string, Sum> {
+      const byStream = new Map<number, Sum>();
       write(() => {
-        for (const { id, stream, level, at_ms: atMs, message, trace, fields } of rows) {
+        for (const line of lines) {
+          const row = takeLine.get(line.id, line.batch);
+          if (!row) continue;
+          const { id, stream, level, at_ms: atMs, message, trace, fields } = row;
           forgetWords.run(id, indexed(searchable(message, trace, fields), level, stream));
-          forgetLine.run(id);
-          const size = message.length + (fields?.length ?? 0);
+          const size = sizeOf(message, fields);
           count.run(Math.floor((atMs ?? momentOf(id)) / minuteMs), stream, level, -1, -size);
+          const sum = byStream.get(stream) ?? { lines: 0, bytes: 0 };
+          byStream.set(stream, { lines: sum.lines + 1, bytes: sum.bytes + size });
         }
       });
+      const bySource = new Map<string, Sum>();
+      for (const [stream, { lines: gone, bytes }] of byStream) {
+        const source = sourceOf.get(stream) ?? '';
+        const sum = bySource.get(source) ?? { lines: 0, bytes: 0 };
+        bySource.set(source, { lines: sum.lines + gone, bytes: sum.bytes + bytes });
+      }
+      return bySource;
     },
 
-    /** What batches left that were never acknowledged, and are not being stored. @returns how many lines went. */
-    removeAfter(batch: number, isStaged: (batch: number) => boolean): number {
+    /** What batches left that were never acknowledged, and are not being stored. */
+    removeAfter(batch: number, isStaged: (batch: number) => boolean): void {
       const left = database
         .prepare<[number], { id: number; first: number; last: number }>(
           'SELECT id, first, last FROM batches WHERE id > ?',
         )
         .all(batch)
         .filter(({ id }) => !isStaged(id));
-      let removed = 0;
       for (const { id, first, last } of left) {
-        const rows = ofBatch.all(first, last, id);
-        this.remove(rows);
-        removed += rows.length;
+        this.remove(ofBatch.all(first, last, id));
         database.prepare('DELETE FROM batches WHERE id = ?').run(id);
       }
       loadStreams();
-      return removed;
     },
 
     /** Merges some of the index. @returns whether there was anything to do. */
@@ -254,27 +280,22 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
       database.pragma('wal_checkpoint(TRUNCATE)');
     },
 
-    /** How many lines each source has here. */
-    bySource: (): Record<string, number> =>
-      Object.fromEntries(
+    /** What each source has here. */
+    bySource: (): Map<string, Sum> =>
+      new Map(
         database
-          .prepare<[], { source: string; lines: number }>(
-            'SELECT source, sum(lines) AS lines FROM counts JOIN streams ON streams.id = stream GROUP BY source',
+          .prepare<[], Sum & { source: string }>(
+            'SELECT source, sum(lines) AS lines, sum(bytes) AS bytes FROM counts JOIN streams ON streams.id = stream GROUP BY source',
           )
           .all()
-          .map(({ source, lines }) => [source, lines]),
+          .map(({ source, lines, bytes }) => [source, { lines, bytes }]),
       ),
 
     [Symbol.dispose]: () => void database.close(),
   };
 }
 
-function isEmpty(fields: NewLine['fields']): boolean {
-  for (const name in fields) return name === undefined;
-  return true;
-}
-
-export interface StoredRow {
+interface StoredRow {
   readonly id: number;
   readonly stream: number;
   readonly level: number;

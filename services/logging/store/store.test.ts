@@ -3,13 +3,16 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
+import { openAgain, openToRead } from '#runtime/database.ts';
+
 import { temporaryFolder } from '../../../tests/support/serve.ts';
-import { openKeeper } from './keeper.ts';
-import { momentOf, placesPerMs, type Line } from './line.ts';
+import { openKeeper, registerFile } from './keeper.ts';
+import { momentOf, placesPerMs, type Line, type LineKey } from './line.ts';
 import { openReader } from './reader.ts';
 import { openSegment, segmentFile } from './segment.ts';
 import { call, keeping, newLine, storeIn } from './store.fixture.ts';
 import type { Store } from './store.ts';
+import { mostStreams, mostStreamsOfToken } from './streams.ts';
 
 const startMs = Date.parse('2026-11-20T23:00:00Z');
 const nowMs = startMs + 7_200_000;
@@ -311,6 +314,143 @@ describe('keeping', () => {
     expect(all('full')).toHaveLength(10);
   });
 
+  test('lines that two take out at once go once, and no other line that has their place by then', () => {
+    using keeper = opened('twice');
+    using reader = reading('twice');
+    const lines = someLines(600).map((line) => ({ ...line, message: `${line.message} secret` }));
+    const others = someLines(400).map((line) => ({ ...line, atMs: line.atMs + 1, source: 'ingest:other' }));
+    keeper.append([{ lines, refused: {}, owner: 'test' }], nowMs);
+    keeper.append([{ lines: others, refused: {}, owner: 'other' }], nowMs);
+    const found: LineKey[] = [];
+    let segment = 0;
+    for (let after: number | undefined = 0; after !== undefined;) {
+      const rows = reader.rows({ filter: { query: 'secret' }, after, limit: 600 });
+      segment = rows.startMs ?? segment;
+      found.push(...rows.lines);
+      after = rows.next;
+    }
+    expect(found).toHaveLength(600);
+
+    expect(keeper.remove(segment, found.slice(0, 200))).toEqual({ 'ingest:test': 200 });
+    expect(keeper.remove(segment, found)).toEqual({ 'ingest:test': 400 });
+    keeper.append([{ lines: [newLine(startMs, 'in the place of one')], refused: {}, owner: 'test' }], nowMs);
+    expect(all('twice')[0]?.id).toBe(found[0]?.id);
+    expect(keeper.remove(segment, found)).toEqual({});
+
+    expect(all('twice')).toHaveLength(401);
+    const counts = reader.counts({ filter: {}, by: 'source', everyMinutes: undefined });
+    expect(Object.fromEntries(counts.map(({ group, lines: many }) => [group, many]))).toEqual({
+      'ingest:test': 1,
+      'ingest:other': 400,
+    });
+    const foundBy = (query: string) =>
+      reader.piece({ filter: { query }, order: 'oldest', limit: 1_000, budgetMs: 10_000 }).lines.length;
+    expect(['secret', 'took', 'place'].map(foundBy)).toEqual([0, 400, 1]);
+  });
+
+  const ofServices = (count: number, word: string, owner?: string, atMs = nowMs) => ({
+    lines: Array.from({ length: count }, (_, at) =>
+      newLine(atMs, 'm', {
+        service: `${word}${at}`,
+        source: owner === undefined ? 'journal:x' : `ingest:${owner}`,
+      }),
+    ),
+    refused: {},
+    owner,
+  });
+
+  test('a token that logs under ever new names gets its share, and takes none of others and of what is fetched', () => {
+    using keeper = opened('names', { quota: { items: 1_500, bytes: 1_000_000 } });
+    const outcomeOf = (...given: Parameters<typeof ofServices>) =>
+      keeper.append([ofServices(...given)], nowMs)[0];
+    expect(outcomeOf(1_200, 'x', 'greedy')).toMatchObject({
+      accepted: mostStreamsOfToken,
+      refused: { too_many_services: 200 },
+    });
+    expect(outcomeOf(1, 'x', 'greedy')).toMatchObject({ accepted: 1 });
+    expect(outcomeOf(1, 'y', 'greedy')).toMatchObject({ accepted: 0 });
+    expect(outcomeOf(1, 'y', 'modest')).toMatchObject({ accepted: 1 });
+    expect(outcomeOf(mostStreams, 'y')).toMatchObject({ accepted: mostStreams });
+    expect(outcomeOf(1, 'z')).toMatchObject({ accepted: 0, refused: { too_many_services: 1 } });
+  });
+
+  test('lines that were not stored take no room from the services of others', () => {
+    using keeper = opened('not stored', { quota: { items: 1_000, bytes: 10_000 } });
+    const many = ofServices(900, 'x', 'test');
+    const tooMuch = {
+      ...many,
+      lines: many.lines.map((line) => ({ ...line, message: 'too long for all of them' })),
+    };
+    expect(keeper.append([tooMuch], nowMs)).toMatchObject([{ code: 'too_large' }]);
+    const staging = keeper.begin(ofServices(900, 'y', 'test'), nowMs);
+    if ('number' in staging) keeper.leave(staging);
+    expect(keeper.append([ofServices(1_000, 'z', 'test')], nowMs)).toMatchObject([{ accepted: 1_000 }]);
+  });
+
+  test('services whose lines went by age make room for others', () => {
+    using keeper = opened('gone', { days: 2 });
+    const dayMs = 86_400_000;
+    keeper.append([ofServices(600, 'x', 'test', nowMs - dayMs), ofServices(400, 'y', 'test')], nowMs);
+    expect(keeper.append([ofServices(1, 'z', 'test')], nowMs)).toMatchObject([{ accepted: 0 }]);
+    const laterMs = nowMs + 2 * dayMs - 3_600_000;
+    expect(keeper.retain(laterMs)).toBe(600);
+    expect(keeper.append([ofServices(1_000, 'z', 'test', laterMs)], laterMs)).toMatchObject([
+      { accepted: 600, refused: { too_many_services: 400 } },
+    ]);
+  });
+
+  test('what a token may keep counts the fields of its lines', () => {
+    const fields = Object.fromEntries(
+      Array.from({ length: 50 }, (_, at) => [`field${at}`, 'y'.repeat(8_000)]),
+    );
+    const batch = { lines: [newLine(nowMs, 'm', { fields })], refused: {}, owner: 'test' };
+    using keeper = opened('fields', { quota: { items: 1_000, bytes: 1_000_000 } });
+    using register = openToRead(registerFile(join(folder.path, 'fields')));
+    expect(keeper.append([batch, batch, batch, { ...batch, owner: 'other' }], nowMs)).toMatchObject([
+      { accepted: 1 },
+      { accepted: 1 },
+      { code: 'too_large' },
+      { accepted: 1 },
+    ]);
+    const kept = register.prepare('SELECT owner, items, bytes FROM kept ORDER BY owner');
+    const bytes = 1 + JSON.stringify(fields).length;
+    expect(kept.all()).toEqual([
+      { owner: 'other', items: 1, bytes },
+      { owner: 'test', items: 2, bytes: 2 * bytes },
+    ]);
+  });
+
+  test('what tokens held before fields were counted is counted anew, and given back as it was counted', () => {
+    const dataDir = join(folder.path, 'counted');
+    const lines = someLines(7_200).slice(3_500, 3_700);
+    {
+      using keeper = opened('counted');
+      keeper.append([{ lines, refused: {}, owner: 'test' }], nowMs);
+    }
+    const file = registerFile(dataDir);
+    const before = openAgain(file);
+    // As the version before left it: messages alone were counted.
+    before.exec('UPDATE holdings SET bytes = items; ALTER TABLE segments DROP COLUMN is_counted');
+    before.pragma('user_version = 1');
+    before.close();
+
+    using keeper = opened('counted');
+    using register = openToRead(file);
+    const kept = register.prepare('SELECT items, bytes FROM kept');
+    const sums = register.prepare('SELECT sum(lines) AS items, sum(bytes) AS bytes FROM segments');
+    expect(sums.get()).toMatchObject({ items: 200 });
+    expect(kept.all()).toEqual([sums.get()]);
+
+    using reader = reading('counted');
+    for (let after: number | undefined = 0; after !== undefined;) {
+      const found = reader.rows({ filter: {}, after, limit: 1_000 });
+      if (found.startMs !== undefined) keeper.remove(found.startMs, found.lines);
+      after = found.next;
+    }
+    expect(kept.all()).toEqual([{ items: 0, bytes: 0 }]);
+    expect(sums.get()).toEqual({ items: 0, bytes: 0 });
+  });
+
   test('below the threshold of its service a line is counted and not stored', () => {
     const lines = someLines(10);
     {
@@ -427,6 +567,56 @@ describe('through threads', () => {
     )) {
       expect(readFileSync(join(dataDir, name)).includes(secret), name).toBe(false);
     }
+  });
+
+  test('of several purges at once each says what it took out, and nothing is given back twice', async () => {
+    await using own = await storeIn(join(folder.path, 'at once'), { linesPerSegment: 1_000_000 });
+    const send = async (service: string, count: number) =>
+      own.ingest({
+        owner: 't',
+        service,
+        lines: Array.from({ length: count }, (_, at) => `secret ${at} of ${service}`),
+      });
+    await send('app', 1_200);
+    await send('keep', 400);
+
+    const purges = ['anna', 'bert', 'carl', 'dora'].map(async (caller) =>
+      own.purge({ services: ['app'] }, { ...call, caller }),
+    );
+    const taken = await Promise.all(purges);
+
+    expect(taken.reduce((sum, { lines }) => sum + lines, 0)).toBe(1_200);
+    expect(own.holdings()).toMatchObject({ lines: 400, tallies: { purged: 1_200 } });
+    expect(own.kept().holdings).toMatchObject([{ owner: 't', items: 400 }]);
+    expect(await own.counts({ filter: {}, by: 'service', everyMinutes: undefined }, call)).toMatchObject([
+      { group: 'keep', lines: 400 },
+    ]);
+    expect((await own.find({ query: 'secret' }, { order: 'newest', limit: 500 }, call)).lines).toHaveLength(
+      400,
+    );
+  });
+
+  test('services of which a purge leaves no line make room for others', async () => {
+    await using own = await storeIn(join(folder.path, 'services gone'));
+    const send = async (word: string, count: number) =>
+      own.ingest({
+        owner: 't',
+        service: 'x',
+        lines: Array.from({ length: count }, (_, at) => ({
+          message: at % 2 ? 'odd' : 'even',
+          service: `${word}${at}`,
+        })),
+      });
+    await own.ingest({ owner: 'other', service: 'kept', lines: ['odd', 'even'] });
+    expect(await send('a', 1_000)).toMatchObject({ accepted: 1_000 });
+    expect(await send('b', 1)).toMatchObject({ accepted: 0, refused: { too_many_services: 1 } });
+
+    expect(await own.purge({ query: 'odd' }, call)).toMatchObject({ lines: 501 });
+
+    expect(await send('b', 501)).toMatchObject({ accepted: 500, refused: { too_many_services: 1 } });
+    const services = own.sources().map(({ service }) => service);
+    expect(services).toHaveLength(1_001);
+    expect(services).toEqual(expect.arrayContaining(['kept', 'a0', 'b0', 'b499']));
   });
 
   test('a purge of all takes whole segments', async () => {

@@ -262,38 +262,30 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
       let lines = 0;
       let after: number | undefined;
       let isScrubbed = true;
+      const add = (gone: Readonly<Record<string, number>>) => {
+        for (const [source, many] of Object.entries(gone)) {
+          bySource[source] = (bySource[source] ?? 0) + many;
+          lines += many;
+        }
+      };
       try {
         for (const startMs of wholeSegments(filter)) {
           signal.throwIfAborted();
-          for (const [source, many] of Object.entries(await keeper.ask('removeWhole', { startMs }))) {
-            bySource[source] = (bySource[source] ?? 0) + many;
-            lines += many;
-          }
+          add(await keeper.ask('removeWhole', { startMs }));
         }
         do {
           signal.throwIfAborted();
           const found = await ask({ signal, caller }, 'rows', { filter, after, limit: linesPerPiece });
           after = found.next;
           if (found.startMs === undefined) continue;
-          const owners = new Map<string, { items: number; bytes: number }>();
-          for (const [at, row] of found.rows.entries()) {
-            const source = found.sources[at] ?? '';
-            bySource[source] = (bySource[source] ?? 0) + 1;
-            const owner = /^(?:ingest|otlp):(.*)$/.exec(source)?.[1];
-            if (owner === undefined) continue;
-            const held = owners.get(owner) ?? { items: 0, bytes: 0 };
-            held.items += 1;
-            held.bytes += row.message.length;
-            owners.set(owner, held);
-          }
-          await keeper.ask('remove', { startMs: found.startMs, rows: found.rows, owners });
+          add(await keeper.ask('remove', { startMs: found.startMs, lines: found.lines }));
           touched.add(found.startMs);
-          lines += found.rows.length;
           progress(lines);
         } while (after !== undefined);
       } finally {
         for (const startMs of touched) isScrubbed = (await keeper.ask('scrub', { startMs })) && isScrubbed;
       }
+      await keeper.ask('forget', { none: await ask({ signal, caller }, 'streamsWithout', undefined) });
       return { lines, bySource, isScrubbed };
     },
 
