@@ -146,7 +146,7 @@ export function openSockets(options: SocketOptions): Sockets {
       server.handleUpgrade(request, socket, head, (ws) => {
         const session = new SocketSession(ws, caller, options);
         open.add(session);
-        const held = streams.hold(caller, () => ws.close(closing.policy, 'the token has ended'));
+        const held = streams.hold(caller, () => session.end(closing.policy, 'the token has ended'));
         account.audit.appendCall(
           refusalRecord(account, { caller: caller.name, method: `GET ${path}`, outcome: 'ok' }),
           false,
@@ -158,7 +158,7 @@ export function openSockets(options: SocketOptions): Sockets {
       });
     },
     [Symbol.dispose]() {
-      for (const session of open) session.end();
+      for (const session of open) session.end(closing.goingAway, 'the service stops');
       server.close();
     },
   };
@@ -208,7 +208,7 @@ class SocketSession {
       this.#hasAnswered = true;
     });
     ws.on('message', (data, isBinary) => {
-      if (isBinary) ws.close(closing.unsupported, 'frames are text');
+      if (isBinary) this.end(closing.unsupported, 'frames are text');
       else takeTurn(caller.name, () => this.#take(data as Buffer));
     });
     // What is wrong with a frame has ended the connection already, with the code that says so.
@@ -219,9 +219,11 @@ class SocketSession {
     });
   }
 
-  end(): void {
-    this.#ws.close(closing.goingAway, 'the service stops');
-    // Who does not say goodbye is cut off.
+  /** What runs is stopped, and nothing more is taken: a client that does not say goodbye could go on sending. */
+  end(code: number, why: string): void {
+    if (this.#gone.signal.aborted) return;
+    this.#gone.abort();
+    this.#ws.close(code, why);
     setTimeout(() => this.#ws.terminate(), goodbyeMs).unref();
   }
 
@@ -235,6 +237,7 @@ class SocketSession {
   }
 
   #take(bytes: Buffer): void {
+    if (this.#gone.signal.aborted) return;
     let id: Frame['id'];
     try {
       const message = frameOf(bytes);

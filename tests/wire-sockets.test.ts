@@ -1,0 +1,90 @@
+/** WebSocket beside MCP: when a connection ends, what may wait on it, and what a stop leaves to those who call there. */
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+
+import { createToken, revokeToken } from '#runtime/access/tokens.ts';
+
+import { grpcService } from './support/grpc-service.ts';
+import { callTool } from './support/rpc.ts';
+import { serve, type Served } from './support/serve.ts';
+import type { Moments } from './support/wire-service.ts';
+
+let served: Served;
+let moments: Moments;
+
+beforeAll(async () => {
+  const made = grpcService();
+  ({ moments } = made);
+  served = await serve(made.service);
+});
+afterAll(async () => served[Symbol.asyncDispose]());
+
+const opcodes = { text: 0x81, close: 0x88 };
+
+/** A frame as clients send it: masked, with zeros. */
+function frameOf(text: string): Buffer {
+  const bytes = Buffer.from(text);
+  const long = Buffer.from([bytes.length >> 8, bytes.length & 255]);
+  const length =
+    bytes.length < 126 ? Buffer.from([0x80 | bytes.length]) : Buffer.concat([Buffer.of(0xfe), long]);
+  return Buffer.concat([Buffer.of(opcodes.text), length, Buffer.alloc(4), bytes]);
+}
+
+/** A client that sends what the test says and nothing else: no library would go on after the server has said goodbye. */
+async function rudeClient({ url }: Pick<Served, 'url'>, token: string) {
+  const socket: Socket = connect(Number(new URL(url).port), '127.0.0.1');
+  let heard = Buffer.alloc(0);
+  socket.on('data', (bytes: Buffer) => {
+    heard = Buffer.concat([heard, bytes]);
+  });
+  socket.on('error', () => {}); // a reset is one of the ways to be cut off
+  await once(socket, 'connect');
+  const key = randomBytes(16).toString('base64');
+  socket.write(
+    `GET /socket HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${token}\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: ${key}\r\n\r\n`,
+  );
+  await vi.waitFor(() => expect(heard.toString('latin1')).toMatch(/^HTTP\/1.1 101 [^]*\r\n\r\n/));
+  return {
+    socket,
+    call: (id: number, name: string, args: object) =>
+      socket.write(
+        frameOf(
+          JSON.stringify({ jsonrpc: '2.0', id, method: 'tools/call', params: { name, arguments: args } }),
+        ),
+      ),
+    heard: () => heard.toString('latin1'),
+    hearsGoodbye: async (reason: string) =>
+      vi.waitFor(() => expect(heard.toString('latin1')).toContain(reason)),
+    async isCutOff() {
+      if (!socket.closed) await new Promise((resolve) => socket.once('close', resolve));
+    },
+    [Symbol.dispose]: () => socket.destroy(),
+  };
+}
+
+async function newToken(name: string): Promise<string> {
+  const secret = await createToken(served.dataRoot, { name, scope: ['wire'], expiresAt: null });
+  await vi.waitFor(async () =>
+    expect(await callTool({ ...served, token: secret }, 'echo', { nonce: 'x' })).toHaveProperty('result'),
+  );
+  return secret;
+}
+
+describe('A token that ends', () => {
+  test('stops what runs and changes nothing more, also where its client does not say goodbye', async () => {
+    using client = await rudeClient(served, await newToken('revoked'));
+    client.call(1, 'wait_for_signal', { id: 'running' });
+    await moments.seen('running started');
+
+    await revokeToken(served.dataRoot, 'revoked');
+    await client.hearsGoodbye('the token has ended');
+    client.call(2, 'hold', { id: 'late' });
+    await moments.seen('running aborted');
+    await client.isCutOff();
+
+    expect(moments.hasHappened('late started')).toBe(false);
+  });
+});
