@@ -49,7 +49,7 @@ async function rudeClient({ url }: Pick<Served, 'url'>, token: string) {
   await vi.waitFor(() => expect(heard.toString('latin1')).toMatch(/^HTTP\/1.1 101 [^]*\r\n\r\n/));
   return {
     socket,
-    call: (id: number, name: string, args: object) =>
+    call: (id: number | string, name: string, args: object) =>
       socket.write(
         frameOf(
           JSON.stringify({ jsonrpc: '2.0', id, method: 'tools/call', params: { name, arguments: args } }),
@@ -86,5 +86,17 @@ describe('A token that ends', () => {
     await client.isCutOff();
 
     expect(moments.hasHappened('late started')).toBe(false);
+  });
+});
+
+describe('A frame', () => {
+  test('whose id is very long is refused, and says why', async () => {
+    using client = await rudeClient(served, served.token);
+
+    client.call('x'.repeat(1_001), 'echo', { nonce: 'too long' });
+    await vi.waitFor(() => expect(client.heard()).toContain('The id is longer than 1,000 characters'));
+    client.call('y'.repeat(1_000), 'echo', { nonce: 'just right' });
+
+    await vi.waitFor(() => expect(client.heard()).toContain('just right'));
   });
 });

@@ -19,6 +19,7 @@ import { bearerOf, insufficientScope, type ForeignCheck } from './foreign.ts';
 import { hasTooMuchOpen, type Loads } from './loads.ts';
 import { isOnlyLooking } from './looking.ts';
 import { modernVersion } from './plain-request.ts';
+import { flawOfId } from './request-id.ts';
 import type { Canary, Face } from '../service.ts';
 import type { Sessions } from './sessions.ts';
 import { answerSign, signOf, type VitalSigns } from './vital-signs.ts';
@@ -477,19 +478,11 @@ function textOf(body: Buffer): string {
 function parsed(text: string, isRpc: boolean): unknown {
   try {
     const message = JSON.parse(text) as unknown;
-    return isRpc && hasLostId(message) ? new RefusedBody(invalidRequest, lostId) : message;
+    const flaw = isRpc ? flawOfId((message as { id?: unknown } | null)?.id) : undefined;
+    return flaw === undefined ? message : new RefusedBody(invalidRequest, flaw);
   } catch {
     return new RefusedBody(parseError, 'Parse error: the request body is not valid JSON');
   }
-}
-
-const lostId =
-  'The id must be a string, or an integer below 2^53: this one would not come back as it was sent';
-
-/** Whether the id is a number that JSON's readers round: an answer would carry another. */
-function hasLostId(message: unknown): boolean {
-  const { id } = (message ?? {}) as { id?: unknown };
-  return typeof id === 'number' && !Number.isSafeInteger(id);
 }
 
 /** The trace that the message itself names wins over the header's. */

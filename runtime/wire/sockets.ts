@@ -31,6 +31,7 @@ import type { Connections } from './connections.ts';
 import { bearerOf, insufficientScope, type ForeignCheck } from './foreign.ts';
 import type { Streams } from './http.ts';
 import type { Listeners } from './listening.ts';
+import { flawOfId } from './request-id.ts';
 
 /** Calls and listeners of one connection that are at work. */
 const mostAtOnce = 256;
@@ -47,7 +48,7 @@ const rpc = { parse: -32_700, request: -32_600, method: -32_601, params: -32_602
 
 const frame = z.object({
   jsonrpc: z.literal('2.0'),
-  id: z.union([z.string().max(200), z.int()]).optional(),
+  id: z.union([z.string(), z.int()]).optional(),
   method: z.string(),
   params: z.record(z.string(), z.unknown()).default({}),
 });
@@ -417,5 +418,7 @@ function frameOf(bytes: Buffer): Frame {
       rpc.request,
       'The frame is no request of JSON-RPC 2.0: {"jsonrpc":"2.0","id":1,"method":"tools/call","params":{...}}.',
     );
+  const flaw = flawOfId(parsed.data.id);
+  if (flaw !== undefined) throw new RpcFailure(rpc.request, flaw);
   return parsed.data;
 }
