@@ -1,11 +1,14 @@
 /** WebSocket beside MCP: when a connection ends, what may wait on it, and what a stop leaves to those who call there. */
 import { randomBytes } from 'node:crypto';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { z } from 'zod';
 
 import { createToken, revokeToken } from '#runtime/access/tokens.ts';
+import { defineTool } from '#runtime/tool.ts';
 
 import { grpcService } from './support/grpc-service.ts';
 import { callTool } from './support/rpc.ts';
@@ -33,6 +36,9 @@ function frameOf(text: string): Buffer {
   return Buffer.concat([Buffer.of(opcodes.text), length, Buffer.alloc(4), bytes]);
 }
 
+const callFrame = (id: number | string, name: string, args: object) =>
+  frameOf(JSON.stringify({ jsonrpc: '2.0', id, method: 'tools/call', params: { name, arguments: args } }));
+
 /** A client that sends what the test says and nothing else: no library would go on after the server has said goodbye. */
 async function rudeClient({ url }: Pick<Served, 'url'>, token: string) {
   const socket: Socket = connect(Number(new URL(url).port), '127.0.0.1');
@@ -49,12 +55,7 @@ async function rudeClient({ url }: Pick<Served, 'url'>, token: string) {
   await vi.waitFor(() => expect(heard.toString('latin1')).toMatch(/^HTTP\/1.1 101 [^]*\r\n\r\n/));
   return {
     socket,
-    call: (id: number | string, name: string, args: object) =>
-      socket.write(
-        frameOf(
-          JSON.stringify({ jsonrpc: '2.0', id, method: 'tools/call', params: { name, arguments: args } }),
-        ),
-      ),
+    call: (id: number | string, name: string, args: object) => socket.write(callFrame(id, name, args)),
     heard: () => heard.toString('latin1'),
     hearsGoodbye: async (reason: string) =>
       vi.waitFor(() => expect(heard.toString('latin1')).toContain(reason)),
@@ -86,6 +87,52 @@ describe('A token that ends', () => {
     await client.isCutOff();
 
     expect(moments.hasHappened('late started')).toBe(false);
+  });
+});
+
+describe('Frames', () => {
+  test('that come more quickly than they are worked off are not read ahead without end', async () => {
+    let worked = 0;
+    const work = defineTool({
+      name: 'work_off',
+      title: 'Work',
+      description: 'Counts what was worked off.',
+      effect: 'read',
+      hints: { readOnly: true, destructive: false, idempotent: true, openWorld: false },
+      input: z.object({ text: z.string().describe('Makes it long.') }),
+      output: z.object({}),
+      handler: () => {
+        const endMs = performance.now() + 0.3;
+        while (performance.now() < endMs);
+        worked += 1;
+        return {};
+      },
+    });
+    let theirs: Socket | undefined;
+    const opened = (message: unknown) => {
+      theirs = (message as { socket: Socket }).socket;
+    };
+    subscribe('net.server.socket', opened);
+    await using busy = await serve(grpcService({ tools: [work] }).service);
+    using client = await rudeClient(busy, busy.token);
+    unsubscribe('net.server.socket', opened);
+    const text = 'x'.repeat(10_000);
+    const frame = callFrame(1, 'work_off', { text });
+    const frames = 1_000;
+
+    // As often as one is worked off, and in between.
+    let mostUnworkedBytes = 0;
+    const looking = setInterval(() => {
+      const unworkedBytes = (theirs?.bytesRead ?? 0) - worked * frame.length;
+      mostUnworkedBytes = Math.max(mostUnworkedBytes, unworkedBytes);
+    }, 0);
+    for (let sent = 0; sent < frames; sent += 1)
+      client.socket.write(callFrame(sent + 100_000, 'work_off', { text }));
+    await vi.waitFor(() => expect(worked).toBe(frames));
+    clearInterval(looking);
+
+    expect(mostUnworkedBytes).toBeGreaterThan(0);
+    expect(mostUnworkedBytes).toBeLessThan(4 * 1024 * 1024);
   });
 });
 

@@ -37,6 +37,8 @@ import { flawOfId } from './request-id.ts';
 const mostAtOnce = 256;
 /** Answers that a client does not read: beyond it, the connection ends. */
 const mostUnreadBytes = 32 * 1024 * 1024;
+/** Frames that wait for their turn: beyond either, nothing more is read until these are worked off. */
+const mostWaiting = { frames: 256, bytes: 1024 * 1024 };
 /** Who does not answer a ping before the next is gone. */
 const pingMs = 30_000;
 
@@ -197,6 +199,7 @@ class SocketSession {
   /** By id: what is at work and can be taken back. */
   readonly #atWork = new Map<string | number, AbortController>();
   readonly #timer: NodeJS.Timeout;
+  readonly #waiting = { frames: 0, bytes: 0 };
   #hasAnswered = true;
 
   constructor(ws: WebSocket, caller: Caller, options: SocketOptions) {
@@ -210,7 +213,7 @@ class SocketSession {
     });
     ws.on('message', (data, isBinary) => {
       if (isBinary) this.end(closing.unsupported, 'frames are text');
-      else takeTurn(caller.name, () => this.#take(data as Buffer));
+      else if (!this.#gone.signal.aborted) this.#queue(data as Buffer);
     });
     // What is wrong with a frame has ended the connection already, with the code that says so.
     ws.on('error', () => {});
@@ -229,12 +232,28 @@ class SocketSession {
   }
 
   #ping(): void {
+    // Of one that is not read, the answer to the last ping is not heard either.
+    if (this.#ws.isPaused) return;
     if (!this.#hasAnswered) {
       this.#ws.terminate();
       return;
     }
     this.#hasAnswered = false;
     this.#ws.ping();
+  }
+
+  /** Takes it in a turn of the caller. A client that sends more quickly than that is read no further. */
+  #queue(bytes: Buffer): void {
+    const waiting = this.#waiting;
+    waiting.frames += 1;
+    waiting.bytes += bytes.length;
+    if (waiting.frames >= mostWaiting.frames || waiting.bytes >= mostWaiting.bytes) this.#ws.pause();
+    takeTurn(this.#caller.name, () => {
+      waiting.frames -= 1;
+      waiting.bytes -= bytes.length;
+      this.#take(bytes);
+      if (waiting.frames === 0 && this.#ws.isPaused) this.#ws.resume();
+    });
   }
 
   #take(bytes: Buffer): void {
