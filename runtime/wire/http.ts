@@ -141,6 +141,8 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     await next();
     if (face && context.req.path.startsWith(face.under) && context.res.status >= 400)
       context.res = await inFormOf(face, context.req, context.res);
+    // Hono answers HEAD as GET, and leaves the body lying: whoever makes it would wait for a reader for ever.
+    if (context.req.method === 'HEAD') await context.res.body?.cancel();
     context.res.headers.set('x-content-type-options', 'nosniff');
     if (origin !== undefined) allowOrigin(context.res.headers, origin);
     return undefined;

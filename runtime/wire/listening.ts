@@ -61,10 +61,16 @@ const toldOf = ({ code, message, hint }: ToolError) => ({
   ...(hint !== undefined && { hint }),
 });
 
-/** The answer to `GET /events`: a stream, or why there is none. */
+const streamHeaders = {
+  'content-type': 'text/event-stream',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+};
+
+/** The answer to `GET /events`: a stream, or why there is none. Who asks by `HEAD` begins none. */
 export async function eventsResponse(
   listeners: Listeners,
-  { url, headers }: Pick<Request, 'url' | 'headers'>,
+  { method, url, headers }: Pick<Request, 'method' | 'url' | 'headers'>,
   caller: Caller,
 ): Promise<Response> {
   const gone = new AbortController();
@@ -76,6 +82,10 @@ export async function eventsResponse(
       ...(resumesBy !== undefined && lastSeen !== null && { [resumesBy]: lastSeen }),
       ...Object.fromEntries(new URL(url).searchParams),
     };
+    if (method === 'HEAD') {
+      parametersOf(listeners.listened, given);
+      return new Response(null, { headers: streamHeaders });
+    }
     events = (await listeners.begin(given, caller, gone.signal))[Symbol.asyncIterator]();
   } catch (error) {
     if (!(error instanceof ToolError)) throw error;
@@ -114,13 +124,7 @@ export async function eventsResponse(
     },
     { highWaterMark: 0 },
   );
-  return new Response(body, {
-    headers: {
-      'content-type': 'text/event-stream',
-      'cache-control': 'no-cache, no-transform',
-      'x-accel-buffering': 'no',
-    },
-  });
+  return new Response(body, { headers: streamHeaders });
 }
 
 /** JSON has no line breaks, so one line of data is enough. @see https://html.spec.whatwg.org/multipage/server-sent-events.html */
