@@ -1,7 +1,8 @@
 /** Streams of events beside MCP: who may have how many, and how they end. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 
-import type { Listened, Route } from '#runtime/service.ts';
+import { ToolError } from '#runtime/errors.ts';
+import type { AnyService, Listened, Route } from '#runtime/service.ts';
 
 import { grpcService } from './support/grpc-service.ts';
 import { serve, type Served } from './support/serve.ts';
@@ -9,7 +10,10 @@ import { serve, type Served } from './support/serve.ts';
 const mostStreams = 128;
 
 let served: Served;
+const logged: string[] = [];
 let begun = 0;
+/** What comes before a stream begins. */
+let beforehand = async () => Promise.resolve();
 let givenUp = 0;
 
 /** Lines that never come. */
@@ -30,17 +34,22 @@ const lines: Route<unknown> = {
 beforeAll(async () => {
   const { service } = grpcService();
   const { listened } = service as { readonly listened: Listened<unknown> };
-  served = await serve({
+  const watched: AnyService = {
     ...service,
     routes: [lines],
     listened: {
       ...listened,
-      listen(...asked) {
+      async listen(...asked) {
         begun += 1;
+        await beforehand();
         return listened.listen(...asked);
       },
     },
-  });
+  };
+  served = await serve(watched, {}, 0, { writeLog: (line) => logged.push(line) });
+});
+afterEach(() => {
+  beforehand = async () => Promise.resolve();
 });
 afterAll(async () => served[Symbol.asyncDispose]());
 
@@ -79,5 +88,42 @@ describe('HEAD', () => {
     const stream = await ask('/lines');
     expect(stream.status).toBe(200);
     await stream.body?.cancel();
+  });
+});
+
+describe('The number of streams of a token', () => {
+  test('holds also for those that are asked for at once', async () => {
+    const beginning = Promise.withResolvers<void>();
+    beforehand = async () => beginning.promise;
+    begun = 0;
+    const asked = 2 * mostStreams;
+
+    let refused = 0;
+    const answers = Array.from({ length: asked }, async () => {
+      const answer = await ask('/events');
+      if (answer.status === 503) refused += 1;
+      return answer;
+    });
+    await vi.waitFor(() => expect(begun + refused).toBe(asked));
+    beginning.resolve();
+    const streams = await Promise.all(answers);
+
+    expect(begun).toBe(mostStreams);
+    expect(streams.filter(({ status }) => status === 200)).toHaveLength(mostStreams);
+    await Promise.all(streams.map(async ({ body }) => body?.cancel()));
+    await vi.waitFor(async () => {
+      const one = await ask('/events');
+      expect(one.status).toBe(200);
+      await one.body?.cancel();
+    });
+  });
+
+  test.each([
+    ['is refused', new ToolError('conflict', 'Not now.'), 409],
+    ['breaks', new TypeError('A fault of ours.'), 500],
+  ])('counts none that %s before it begins', async (_what, error, status) => {
+    beforehand = async () => Promise.reject(error);
+
+    for (let times = 0; times <= mostStreams; times += 1) expect((await ask('/events')).status).toBe(status); // oxlint-disable-line no-await-in-loop -- each takes a place for a moment
   });
 });

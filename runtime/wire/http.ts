@@ -9,7 +9,7 @@ import { refusalRecord, type Account, type Exchange } from '../account/calls.ts'
 import { inForm } from './answer-form.ts';
 import { bearerOf, insufficientScope, originHeaders, type ForeignCheck } from './foreign.ts';
 import type { Admitted } from './gate.ts';
-import { eventsResponse, type Listeners } from './listening.ts';
+import { eventsResponse, streamHeaders, type Listeners } from './listening.ts';
 import type { Mcp } from './mcp.ts';
 import type { Sessions } from './sessions.ts';
 import { metricsType } from '../account/metrics.ts';
@@ -46,9 +46,16 @@ const streamCheckMs = 250;
 /** Streams on which one token may listen at once. */
 const mostPerToken = 128;
 
+/** Of one that stays open, or is about to; given back when it is disposed. */
+export interface Place extends Disposable {
+  readonly caller: Caller;
+  /** Ends what has it. */
+  end: () => void;
+}
+
 /** Responses that stay open: they end when their token does. */
 export class Streams implements Disposable {
-  readonly #open = new Set<{ readonly caller: Caller; readonly end: () => void }>();
+  readonly #open = new Set<Place>();
   readonly #isCurrent: (caller: Caller) => boolean;
   #timer: NodeJS.Timeout | undefined;
 
@@ -63,21 +70,28 @@ export class Streams implements Disposable {
     return count >= mostPerToken;
   }
 
+  /** A place for one more, before it is begun: others that come meanwhile count it. `undefined` where all are taken. */
+  take(caller: Caller): Place | undefined {
+    return this.areTaken(caller) ? undefined : this.hold(caller, () => {});
+  }
+
   /** What stays open in another way. */
-  hold(caller: Caller, end: () => void): Disposable {
-    const stream = { caller, end };
-    this.#open.add(stream);
-    this.#timer ??= setInterval(() => this.#check(), streamCheckMs).unref();
-    return {
+  hold(caller: Caller, end: () => void): Place {
+    const place: Place = {
+      caller,
+      end,
       [Symbol.dispose]: () => {
-        this.#open.delete(stream);
+        this.#open.delete(place);
         if (this.#open.size === 0) this.#rest();
       },
     };
+    this.#open.add(place);
+    this.#timer ??= setInterval(() => this.#check(), streamCheckMs).unref();
+    return place;
   }
 
   #check(): void {
-    for (const stream of this.#open) if (!this.#isCurrent(stream.caller)) stream.end();
+    for (const place of this.#open) if (!this.#isCurrent(place.caller)) place.end();
   }
 
   #rest(): void {
@@ -85,14 +99,17 @@ export class Streams implements Disposable {
     this.#timer = undefined;
   }
 
-  /** The same response, which `end` can cut off. */
-  guard(response: Response, caller: Caller): Response {
-    if (!response.body) return response;
+  /** The same response, which can be cut off; it has the place, and gives it back. */
+  guard(response: Response, caller: Caller, place = this.hold(caller, () => {})): Response {
+    if (!response.body) {
+      place[Symbol.dispose]();
+      return response;
+    }
     const reader = response.body.getReader();
     const end = () => void reader.cancel().catch(() => {});
-    const held = this.hold(caller, end);
+    place.end = end;
     // However it ends: by itself, by us, by the client or by an error.
-    const forget = () => held[Symbol.dispose]();
+    const forget = () => place[Symbol.dispose]();
     reader.closed.then(forget, forget);
     const body = new ReadableStream<Uint8Array>(
       {
@@ -191,17 +208,17 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
         trace: continueTrace(context.req.header('traceparent')),
         outcome: undefined,
       };
-      if (listens(context.req.method, admitted?.message) && site.streams.areTaken(caller)) {
-        account.metrics.countRefusal('busy');
-        return refuse(
-          503,
-          `The token "${caller.name}" listens on ${mostPerToken} streams already: end one, and try again.`,
-          { 'retry-after': '1' },
-        );
-      }
+      const isListening = listens(context.req.method, admitted?.message);
+      using stack = new DisposableStack();
+      const place = isListening ? site.streams.take(caller) : undefined;
+      if (isListening && !place) return tooMany(site, caller);
+      if (place) stack.use(place);
       const asked = context.req.header('mcp-session-id');
       if (site.sessions && !admitted && asked !== undefined) {
-        return inSession(site, site.sessions, asked, caller, context.req.method);
+        const stream = inSession(site, site.sessions, asked, caller, context.req.method);
+        if (!(stream instanceof ReadableStream)) return stream;
+        stack.move();
+        return site.streams.guard(new Response(stream, { headers: streamHeaders }), caller, place);
       }
       if (site.sessions && !admitted && context.req.method !== 'POST') {
         return refuse(405, 'Messages are sent by POST.', { allow: 'POST' });
@@ -215,8 +232,11 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       );
       if (exchange.outcome !== undefined) admitted?.accepted?.();
       const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
-      const answer = isStream ? site.streams.guard(response, caller) : new Response(response.body, response);
+      const answer = isStream
+        ? site.streams.guard(response, caller, place)
+        : new Response(response.body, response);
       if (isStream) {
+        stack.move();
         answer.headers.set('x-accel-buffering', 'no');
         // Whether the connection is kept is the server's to say, who may be stopping.
         answer.headers.delete('connection');
@@ -380,28 +400,34 @@ const outcomes: ReadonlyMap<number, ErrorCode> = new Map([
   [503, 'unavailable'],
 ]);
 
+function tooMany({ account }: Site, { name }: Caller): Response {
+  account.metrics.countRefusal('busy');
+  return refuse(
+    503,
+    `The token "${name}" listens on ${mostPerToken} streams already: end one, and try again.`,
+    { 'retry-after': '1' },
+  );
+}
+
 /** An answer that may stay open, of which each token has so many. It is recorded. */
 async function opened(
-  { account, streams }: Site,
+  site: Site,
   context: Context,
   caller: Caller,
   begin: () => Promise<Response>,
 ): Promise<Response> {
-  if (streams.areTaken(caller)) {
-    account.metrics.countRefusal('busy');
-    return refuse(
-      503,
-      `The token "${caller.name}" listens on ${mostPerToken} streams already: end one, and try again.`,
-      {
-        'retry-after': '1',
-      },
-    );
-  }
+  const { account, streams } = site;
+  const place = streams.take(caller);
+  if (!place) return tooMany(site, caller);
+  using stack = new DisposableStack();
+  stack.use(place);
   const response = await begin();
   const method = `${context.req.method} ${context.req.routePath}`;
   const outcome = response.ok ? 'ok' : (outcomes.get(response.status) ?? 'invalid_input');
   account.audit.appendCall(refusalRecord(account, { caller: caller.name, method, outcome }), false);
-  return response.ok ? streams.guard(response, caller) : response;
+  if (!response.ok) return response;
+  stack.move();
+  return streams.guard(response, caller, place);
 }
 
 /** Calls a route of the gateway's, whose answer ends with the caller's token. */
@@ -483,12 +509,12 @@ type Message =
 
 /** What a session asks for without a message: to listen, or to end. */
 function inSession(
-  { account, streams }: Site,
+  { account }: Site,
   sessions: Sessions,
   id: string,
   caller: Caller,
   method: string,
-): Response {
+): Response | ReadableStream<Uint8Array> {
   if (!sessions.isOpen(id, caller))
     return refuse(404, 'The session is not known here, or has ended: initialize anew.');
   if (method === 'DELETE') {
@@ -504,16 +530,9 @@ function inSession(
     );
   }
   const stream = sessions.listen(id, caller.name);
-  if (!stream) {
-    account.metrics.countRefusal('busy');
-    return refuse(503, `The token "${caller.name}" has too many sessions: end one.`, { 'retry-after': '1' });
-  }
-  const headers = {
-    'content-type': 'text/event-stream',
-    'cache-control': 'no-cache, no-transform',
-    'x-accel-buffering': 'no',
-  };
-  return streams.guard(new Response(stream, { headers }), caller);
+  if (stream) return stream;
+  account.metrics.countRefusal('busy');
+  return refuse(503, `The token "${caller.name}" has too many sessions: end one.`, { 'retry-after': '1' });
 }
 
 /** Whether the answer will stay open: in both eras, clients ask for that in a way of its own. */

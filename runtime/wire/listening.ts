@@ -61,7 +61,7 @@ const toldOf = ({ code, message, hint }: ToolError) => ({
   ...(hint !== undefined && { hint }),
 });
 
-const streamHeaders = {
+export const streamHeaders = {
   'content-type': 'text/event-stream',
   'cache-control': 'no-cache, no-transform',
   'x-accel-buffering': 'no',

@@ -96,10 +96,9 @@ export function faceOf(options: FaceOptions) {
     };
     const stop = () => end(new ToolError('unavailable', 'The service stops.', { hint: 'Connect again.' }));
     try {
-      if (streams.areTaken(caller)) throw tooManyStreams(caller.name);
-      using _held = streams.hold(caller, () =>
-        end(notAuthenticated('The token has ended, or may do less now.')),
-      );
+      using place = streams.take(caller);
+      if (!place) throw tooManyStreams(caller.name);
+      place.end = () => end(notAuthenticated('The token has ended, or may do less now.'));
       if (stopping.aborted) stop();
       stopping.addEventListener('abort', stop);
       const method = `gRPC ${parent.name}/${name}`;
