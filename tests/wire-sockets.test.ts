@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
+import { request, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
 
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
@@ -10,6 +11,7 @@ import { z } from 'zod';
 import { createToken, revokeToken } from '#runtime/access/tokens.ts';
 import { defineTool } from '#runtime/tool.ts';
 
+import { headersOf, messageOf } from '../scripts/bench/message.ts';
 import { grpcService } from './support/grpc-service.ts';
 import { callTool } from './support/rpc.ts';
 import { serve, type Served } from './support/serve.ts';
@@ -145,5 +147,18 @@ describe('A frame', () => {
     client.call('y'.repeat(1_000), 'echo', { nonce: 'just right' });
 
     await vi.waitFor(() => expect(client.heard()).toContain('just right'));
+  });
+});
+
+describe('A request that would rather speak', () => {
+  test.each(['h2c', 'TLS/1.2'])('%s is answered as any other', async (protocol) => {
+    const message = messageOf('tools/call', { name: 'echo', arguments: { nonce: 'x' } });
+    const headers = { ...headersOf(served, message), connection: 'Upgrade', upgrade: protocol };
+    const outgoing = request(`${served.url}/mcp`, { method: 'POST', headers });
+    outgoing.end(JSON.stringify(message));
+    const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
+
+    expect(incoming.statusCode).toBe(200);
+    expect((await incoming.toArray()).join('')).toContain('"nonce":"x"');
   });
 });
