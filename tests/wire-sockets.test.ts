@@ -162,3 +162,39 @@ describe('A request that would rather speak', () => {
     expect((await incoming.toArray()).join('')).toContain('"nonce":"x"');
   });
 });
+
+describe('A service that stops', () => {
+  test('gives the calls on a connection their answers, takes no more, and says goodbye then', async () => {
+    const made = grpcService();
+    await using stopping = await serve(made.service);
+    using client = await rudeClient(stopping, stopping.token);
+    using idle = await rudeClient(stopping, stopping.token);
+    client.call(1, 'hold', { id: 'a' });
+    await made.moments.seen('a started');
+
+    const stopped = stopping.stop();
+    await idle.hearsGoodbye('the service stops');
+    expect(client.heard()).not.toContain('the service stops');
+    client.call(2, 'hold', { id: 'late' });
+    await vi.waitFor(() => expect(client.heard()).toContain('"code":"unavailable"'));
+    made.moments.happen('a released');
+    await client.hearsGoodbye('the service stops');
+    await stopped;
+
+    expect(client.heard()).toMatch(/"id":1,"result":[^]*the service stops/);
+    expect(made.moments.hasHappened('late started')).toBe(false);
+  });
+
+  test('stops a call on a connection when its time is up', async () => {
+    const made = grpcService();
+    await using stopping = await serve(made.service, {}, 0, { limits: { drainMs: 200 } });
+    using client = await rudeClient(stopping, stopping.token);
+    client.call(1, 'wait_for_signal', { id: 'b' });
+    await made.moments.seen('b started');
+
+    await stopping.stop();
+
+    await made.moments.seen('b aborted');
+    expect(client.heard()).toContain('the service stops');
+  });
+});

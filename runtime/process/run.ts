@@ -328,7 +328,7 @@ export async function startService(
     await server.drain(async () => {
       service.stopping?.(deps);
       listeners?.end();
-      sockets?.[Symbol.dispose]();
+      sockets?.stop(limits.drainMs);
       spoken?.end();
       await mcp?.endSubscriptions();
     });

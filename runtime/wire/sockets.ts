@@ -74,8 +74,10 @@ export interface SocketOptions {
   readonly answers?: Relay['answers'] | undefined;
 }
 
-export interface Sockets extends Disposable {
+export interface Sockets {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** Takes no more calls; each connection ends when none of its calls is at work, or after so long. */
+  stop(drainMs: number): void;
 }
 
 interface Refused {
@@ -160,8 +162,8 @@ export function openSockets(options: SocketOptions): Sockets {
         });
       });
     },
-    [Symbol.dispose]() {
-      for (const session of open) session.end(closing.goingAway, 'the service stops');
+    stop(drainMs) {
+      for (const session of open) session.stop(drainMs);
       server.close();
     },
   };
@@ -200,6 +202,8 @@ class SocketSession {
   readonly #atWork = new Map<string | number, AbortController>();
   readonly #timer: NodeJS.Timeout;
   readonly #waiting = { frames: 0, bytes: 0 };
+  #callsAtWork = 0;
+  #isStopping = false;
   #hasAnswered = true;
 
   constructor(ws: WebSocket, caller: Caller, options: SocketOptions) {
@@ -221,6 +225,20 @@ class SocketSession {
       clearInterval(this.#timer);
       this.#gone.abort();
     });
+  }
+
+  stop(drainMs: number): void {
+    this.#isStopping = true;
+    setTimeout(() => this.#goAway(), drainMs).unref();
+    this.#goAwayIfDone();
+  }
+
+  #goAwayIfDone(): void {
+    if (this.#isStopping && this.#callsAtWork + this.#waiting.frames === 0) this.#goAway();
+  }
+
+  #goAway(): void {
+    this.end(closing.goingAway, 'the service stops');
   }
 
   /** What runs is stopped, and nothing more is taken: a client that does not say goodbye could go on sending. */
@@ -253,6 +271,7 @@ class SocketSession {
       waiting.bytes -= bytes.length;
       this.#take(bytes);
       if (waiting.frames === 0 && this.#ws.isPaused) this.#ws.resume();
+      this.#goAwayIfDone();
     });
   }
 
@@ -306,11 +325,19 @@ class SocketSession {
           : undefined;
     if (!act)
       throw new RpcFailure(rpc.method, `There is no method ${method} here: tools/call, listen, unlisten.`);
+    if (this.#isStopping)
+      throw new ToolError('unavailable', 'The service stops.', { hint: 'Connect again.' });
     const own = new AbortController();
+    const calls = method === 'tools/call' ? 1 : 0;
     this.#atWork.set(id, own);
+    this.#callsAtWork += calls;
     act(AbortSignal.any([own.signal, this.#gone.signal]))
       .catch((error: unknown) => this.#fail(id, error))
-      .finally(() => this.#atWork.delete(id));
+      .finally(() => {
+        this.#atWork.delete(id);
+        this.#callsAtWork -= calls;
+        this.#goAwayIfDone();
+      });
   }
 
   async #call(
