@@ -1,5 +1,5 @@
 /** Streams of events beside MCP: who may have how many, and how they end. */
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 
 import { ToolError } from '#runtime/errors.ts';
 import type { AnyService, Listened, Route } from '#runtime/service.ts';
@@ -15,6 +15,33 @@ let begun = 0;
 /** What comes before a stream begins. */
 let beforehand = async () => Promise.resolve();
 let givenUp = 0;
+
+/** What a fault of ours says, and nobody but the log may hear. */
+const secret = 'disk image is malformed: /var/lib/secret.db';
+
+/** As events, or as what must not be taken for whole. */
+const broken = (path: Route<unknown>['path'], type: string): Route<unknown> => ({
+  path,
+  access: 'token',
+  isStream: true,
+  handle: () =>
+    new Response(
+      new ReadableStream({
+        pull() {
+          throw new TypeError(secret);
+        },
+      }),
+      { headers: { 'content-type': type } },
+    ),
+});
+
+let isFaulty = false;
+/** Tells one event, and breaks then. */
+// oxlint-disable-next-line typescript/require-await -- heard as others are
+async function* breaking() {
+  yield { event: 'tick', data: { sent: 0 } };
+  throw new TypeError(secret);
+}
 
 /** Lines that never come. */
 const lines: Route<unknown> = {
@@ -36,19 +63,20 @@ beforeAll(async () => {
   const { listened } = service as { readonly listened: Listened<unknown> };
   const watched: AnyService = {
     ...service,
-    routes: [lines],
+    routes: [lines, broken('/events-broken', 'text/event-stream'), broken('/lines-broken', 'text/plain')],
     listened: {
       ...listened,
       async listen(...asked) {
         begun += 1;
         await beforehand();
-        return listened.listen(...asked);
+        return isFaulty ? breaking() : listened.listen(...asked);
       },
     },
   };
   served = await serve(watched, {}, 0, { writeLog: (line) => logged.push(line) });
 });
 afterEach(() => {
+  isFaulty = false;
   beforehand = async () => Promise.resolve();
 });
 afterAll(async () => served[Symbol.asyncDispose]());
@@ -126,4 +154,42 @@ describe('The number of streams of a token', () => {
 
     for (let times = 0; times <= mostStreams; times += 1) expect((await ask('/events')).status).toBe(status); // oxlint-disable-line no-await-in-loop -- each takes a place for a moment
   });
+});
+
+describe('A fault of ours in a stream', () => {
+  test('is told as one, with where the log says more', async () => {
+    logged.length = 0;
+    isFaulty = true;
+
+    const said = await (await ask('/events')).text();
+
+    const [, ref] = /Internal error \(ref (\w+)\)/.exec(said) ?? [];
+    expect(said).toContain('event: tick');
+    expect(said).toContain('"code":"internal"');
+    expect(said).not.toContain(secret);
+    expect(logged.map((line) => JSON.parse(line) as object)).toMatchObject([
+      { event: 'request_broke', traceId: ref, error: { message: secret } },
+    ]);
+  });
+
+  test.each(['/events-broken', '/lines-broken'])(
+    'is in the log alone, also where a route makes the stream: %s',
+    async (path) => {
+      logged.length = 0;
+      const printed = vi.spyOn(console, 'error').mockReturnValue(undefined);
+      onTestFinished(() => printed.mockRestore());
+
+      const said = await ask(path)
+        .then(async (answer) => answer.text())
+        .catch(() => 'cut off');
+
+      expect(said).not.toContain(secret);
+      // What is not to be taken for whole does not end as if it were.
+      expect(said === '').toBe(path === '/events-broken');
+      expect(logged.map((line) => JSON.parse(line) as object)).toMatchObject([
+        { event: 'request_broke', error: { message: secret } },
+      ]);
+      expect(JSON.stringify(printed.mock.calls.map(String))).not.toContain(secret);
+    },
+  );
 });

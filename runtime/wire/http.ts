@@ -12,6 +12,7 @@ import type { Admitted } from './gate.ts';
 import { eventsResponse, streamHeaders, type Listeners } from './listening.ts';
 import type { Mcp } from './mcp.ts';
 import type { Sessions } from './sessions.ts';
+import type { Log } from '../account/log.ts';
 import { metricsType } from '../account/metrics.ts';
 import { mayUse } from '../access/choice.ts';
 import type { ErrorCode } from '../errors.ts';
@@ -57,10 +58,12 @@ export interface Place extends Disposable {
 export class Streams implements Disposable {
   readonly #open = new Set<Place>();
   readonly #isCurrent: (caller: Caller) => boolean;
+  readonly #log: Pick<Log, 'error'>;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(isCurrent: (caller: Caller) => boolean) {
+  constructor(isCurrent: (caller: Caller) => boolean, log: Pick<Log, 'error'>) {
     this.#isCurrent = isCurrent;
+    this.#log = log;
   }
 
   /** Whether this token listens on as many streams as it may. */
@@ -99,8 +102,8 @@ export class Streams implements Disposable {
     this.#timer = undefined;
   }
 
-  /** The same response, which can be cut off; it has the place, and gives it back. */
-  guard(response: Response, caller: Caller, place = this.hold(caller, () => {})): Response {
+  /** The same response, which can be cut off; it has the place, and gives it back. What breaks in it only the log hears. */
+  guard(response: Response, caller: Caller, traceId: string, place = this.hold(caller, () => {})): Response {
     if (!response.body) {
       place[Symbol.dispose]();
       return response;
@@ -114,9 +117,16 @@ export class Streams implements Disposable {
     const body = new ReadableStream<Uint8Array>(
       {
         pull: async (controller) => {
-          const { done, value } = await reader.read();
-          if (value) controller.enqueue(value);
-          if (done) controller.close();
+          try {
+            const { done, value } = await reader.read();
+            if (value) controller.enqueue(value);
+            if (done) controller.close();
+          } catch (error) {
+            this.#log.error('request_broke', { error, traceId });
+            // Events may end at any time; of anything else, a part must not be taken for the whole.
+            if (isEvents(response)) controller.close();
+            else controller.error(new Error(`Internal error (ref ${traceId}).`));
+          }
         },
         cancel: end,
       },
@@ -130,6 +140,9 @@ export class Streams implements Disposable {
     this.#rest();
   }
 }
+
+const isEvents = ({ headers }: Response): boolean =>
+  headers.get('content-type')?.startsWith('text/event-stream') ?? false;
 
 /** What comes with a request: a message that has passed the gate. Nothing where a test asks without a server. */
 interface Bindings {
@@ -218,7 +231,12 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
         const stream = inSession(site, site.sessions, asked, caller, context.req.method);
         if (!(stream instanceof ReadableStream)) return stream;
         stack.move();
-        return site.streams.guard(new Response(stream, { headers: streamHeaders }), caller, place);
+        return site.streams.guard(
+          new Response(stream, { headers: streamHeaders }),
+          caller,
+          exchange.trace.traceId,
+          place,
+        );
       }
       if (site.sessions && !admitted && context.req.method !== 'POST') {
         return refuse(405, 'Messages are sent by POST.', { allow: 'POST' });
@@ -231,9 +249,9 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
         mcp.fetch(request, exchange, admitted?.message),
       );
       if (exchange.outcome !== undefined) admitted?.accepted?.();
-      const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
+      const isStream = isEvents(response);
       const answer = isStream
-        ? site.streams.guard(response, caller, place)
+        ? site.streams.guard(response, caller, exchange.trace.traceId, place)
         : new Response(response.body, response);
       if (isStream) {
         stack.move();
@@ -305,7 +323,12 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       const { tool } = listeners.listened;
       if (tool && !mayUse(caller, account.choosable(tool)))
         return notChosen(site, context, caller, tool.name);
-      return opened(site, context, caller, async () => eventsResponse(listeners, context.req.raw, caller));
+      return opened(site, context, caller, async (traceId) =>
+        eventsResponse(listeners, context.req.raw, caller, (error) => {
+          account.log.error('request_broke', { error, traceId });
+          return `Internal error (ref ${traceId}).`;
+        }),
+      );
     });
   }
 
@@ -414,20 +437,21 @@ async function opened(
   site: Site,
   context: Context,
   caller: Caller,
-  begin: () => Promise<Response>,
+  begin: (traceId: string) => Promise<Response>,
 ): Promise<Response> {
   const { account, streams } = site;
+  const { traceId } = continueTrace(context.req.header('traceparent'));
   const place = streams.take(caller);
   if (!place) return tooMany(site, caller);
   using stack = new DisposableStack();
   stack.use(place);
-  const response = await begin();
+  const response = await begin(traceId);
   const method = `${context.req.method} ${context.req.routePath}`;
   const outcome = response.ok ? 'ok' : (outcomes.get(response.status) ?? 'invalid_input');
   account.audit.appendCall(refusalRecord(account, { caller: caller.name, method, outcome }), false);
   if (!response.ok) return response;
   stack.move();
-  return streams.guard(response, caller, place);
+  return streams.guard(response, caller, traceId, place);
 }
 
 /** Calls a route of the gateway's, whose answer ends with the caller's token. */
@@ -454,7 +478,7 @@ async function relayed(
   if (audit.full)
     return refuse(503, 'The audit trail cannot be written, so no calls are taken.', { 'retry-after': '5' });
   if (route.effect !== undefined && route.effect !== 'read') record('ok');
-  return streams.guard(await route.handle(request.raw, deps, caller.name, request.param()), caller);
+  return streams.guard(await route.handle(request.raw, deps, caller.name, request.param()), caller, traceId);
 }
 
 /** Calls a route of administrators: recorded, on disk before the answer. */
@@ -596,7 +620,7 @@ function snapshot({ account, snapshots, streams }: Site, caller: Caller, body: s
     return refuse(409, 'Another snapshot is being taken: try again when it has ended.');
   }
   const headers = { 'content-type': 'application/octet-stream', 'cache-control': 'no-store' };
-  return streams.guard(new Response(stream, { headers }), caller);
+  return streams.guard(new Response(stream, { headers }), caller, traceId);
 }
 
 /** The records of calls, for whoever keeps a copy of them. Reading leaves no record itself: it would never come to an end. */

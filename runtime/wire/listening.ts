@@ -55,7 +55,13 @@ export class Listeners {
   }
 }
 
-const toldOf = ({ code, message, hint }: ToolError) => ({
+interface Told {
+  readonly error: string;
+  readonly code: ErrorCode;
+  readonly hint?: string;
+}
+
+const toldOf = ({ code, message, hint }: ToolError): Told => ({
   error: message,
   code,
   ...(hint !== undefined && { hint }),
@@ -67,11 +73,16 @@ export const streamHeaders = {
   'x-accel-buffering': 'no',
 };
 
-/** The answer to `GET /events`: a stream, or why there is none. Who asks by `HEAD` begins none. */
+/**
+ * The answer to `GET /events`: a stream, or why there is none. Who asks by `HEAD` begins none.
+ *
+ * @param broke told of a fault of ours; returns what its client is told of it.
+ */
 export async function eventsResponse(
   listeners: Listeners,
   { method, url, headers }: Pick<Request, 'method' | 'url' | 'headers'>,
   caller: Caller,
+  broke: (error: unknown) => string,
 ): Promise<Response> {
   const gone = new AbortController();
   let events: AsyncIterator<ListenedEvent>;
@@ -110,8 +121,16 @@ export async function eventsResponse(
           }
         } catch (error) {
           // Such as: the agent has left, or the store is away. Who listens is told, and the stream ends.
-          if (!(error instanceof ToolError)) throw error;
-          controller.enqueue(encoder.encode(eventText({ event: 'error', data: toldOf(error) })));
+          if (gone.signal.aborted) return;
+          if (listeners.isStopping && error instanceof Error && error.name === 'AbortError') {
+            controller.close();
+            return;
+          }
+          const data =
+            error instanceof ToolError
+              ? toldOf(error)
+              : ({ error: broke(error), code: 'internal' } satisfies Told);
+          controller.enqueue(encoder.encode(eventText({ event: 'error', data })));
           controller.close();
         } finally {
           clearTimeout(timer);
