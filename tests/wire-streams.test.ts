@@ -124,6 +124,7 @@ describe('The number of streams of a token', () => {
     const beginning = Promise.withResolvers<void>();
     beforehand = async () => beginning.promise;
     begun = 0;
+    logged.length = 0;
     const asked = 2 * mostStreams;
 
     let refused = 0;
@@ -144,6 +145,8 @@ describe('The number of streams of a token', () => {
       expect(one.status).toBe(200);
       await one.body?.cancel();
     });
+    // Who goes away is no fault of ours.
+    expect(logged).toEqual([]);
   });
 
   test.each([

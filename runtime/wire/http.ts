@@ -114,21 +114,27 @@ export class Streams implements Disposable {
     // However it ends: by itself, by us, by the client or by an error.
     const forget = () => place[Symbol.dispose]();
     reader.closed.then(forget, forget);
+    let isGone = false;
     const body = new ReadableStream<Uint8Array>(
       {
         pull: async (controller) => {
           try {
             const { done, value } = await reader.read();
+            if (isGone) return;
             if (value) controller.enqueue(value);
             if (done) controller.close();
           } catch (error) {
+            if (isGone) return;
             this.#log.error('request_broke', { error, traceId });
             // Events may end at any time; of anything else, a part must not be taken for the whole.
             if (isEvents(response)) controller.close();
             else controller.error(new Error(`Internal error (ref ${traceId}).`));
           }
         },
-        cancel: end,
+        cancel: () => {
+          isGone = true;
+          end();
+        },
       },
       // What a client has not asked for is not made yet.
       { highWaterMark: 0 },
