@@ -290,7 +290,7 @@ function valueOf(
 }
 
 /** What comes, until the signal is aborted. */
-async function* until<Item>(signal: AbortSignal, items: AsyncIterable<Item>): AsyncGenerator<Item> {
+export async function* until<Item>(signal: AbortSignal, items: AsyncIterable<Item>): AsyncGenerator<Item> {
   const iterator = items[Symbol.asyncIterator]();
   while (!signal.aborted) {
     const next = await new Promise<IteratorResult<Item>>((resolve, reject) => {
