@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { createToken, revokeToken } from '#runtime/access/tokens.ts';
+import { openDatabase } from '#runtime/database.ts';
 
 import { freePortOffset } from '../scripts/ports.ts';
 import { loadService } from '../scripts/load.ts';
@@ -294,6 +295,47 @@ test('an answer that is too long is refused in words', async () => {
 
   expect(task).toMatchObject({ status: 'failed', failures: 1 });
   expect(task.status_reason).toMatch(/It was done, and answered with more than 2097152 bytes\. Ask for less/);
+});
+
+test('work that does not fit into one answer is fetched, and a task that is too long by itself holds up no other', async () => {
+  const database = (task: object) => ({ requires: ['database'], ...task });
+  const { tasks: asking } = await call('create_tasks', {
+    tasks: [database({ title: 'Much was asked', priority: 'critical' })],
+  });
+  const talked = asking[0].task_id;
+  // Each took a claim, a question and an answer.
+  const file = join(fleet.gateway.dataRoot, 'orchestrator', 'orchestrator.db');
+  const ledger = openDatabase(file, join(import.meta.dirname, '../services/orchestrator/ledger/migrations'));
+  ledger
+    .prepare(
+      `INSERT INTO question (task, fence, question, asked_at, answer, answered_by, answered_at)
+       SELECT seq, value, ?, 1, ?, 'somebody', 1 FROM task, json_each(?) WHERE title = 'Much was asked'`,
+    )
+    .run(
+      '\u20ac'.repeat(10_000),
+      '\u20ac'.repeat(20_000),
+      JSON.stringify(Array.from({ length: 24 }, (_, at) => -at)),
+    );
+  ledger.close();
+  const { tasks } = await call('create_tasks', {
+    tasks: [1, 2, 3, 4].map((at) =>
+      database({
+        title: `Long ${at}`,
+        ...(at < 4 && { priority: 'high', description: 'x'.repeat(800_000) }),
+        steps: [{ tool: 'list_workers', arguments: { limit: at }, save_as: 'it' }],
+      }),
+    ),
+  });
+  await using _agent = await agent('agent-database');
+  const ends = await Promise.all(tasks.map(async (one: Json) => ended(one.task_id)));
+  ends.unshift(await ended(talked));
+
+  expect(ends.map(({ status, failures }) => `${status} ${failures}`)).toEqual([
+    'failed 1',
+    ...Array.from({ length: 4 }, () => 'completed 0'),
+  ]);
+  expect(ends[0].status_reason).toMatch(/is more than an agent reads: 2097152 bytes/);
+  expect(ends[1].result.saved.it.workers).toHaveLength(1);
 });
 
 test('a cancelled task is left, and its call is stopped', async () => {

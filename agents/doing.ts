@@ -12,7 +12,7 @@ import { projectSchema, reportOf, workersSchema } from './planning.ts';
 import type { Values } from './references.ts';
 import { onRepository } from './repository.ts';
 import { checkSteps, referencesOf, runSteps, stepsSchema, type Step } from './steps.ts';
-import type { Task } from './task.ts';
+import { taskSchema, type Task } from './task.ts';
 
 /** Of a task, whoever hands it out. */
 export type Work = Omit<Task, 'lease' | 'updated_at'>;
@@ -53,10 +53,7 @@ export async function outcomeOf(task: Work, doer: Doer, doing: Doing): Promise<S
 /** @throws TaskFailure; CallFailure where the orchestrator refuses; whatever aborted the signal. */
 async function doTask(task: Work, doer: Doer, doing: Doing): Promise<Outcome> {
   if (task.work_bytes !== undefined)
-    throw new TaskFailure(
-      'too_large',
-      `What the task says has ${task.work_bytes} bytes, more than an agent reads. Put it into files, and name them.`,
-    );
+    return doTask(await whole(task, task.work_bytes, doer, doing), doer, doing);
   const { agent, model } = doer;
   const [answer] = task.answers.slice(-1);
   const { conflict, guidance = '' } = onRepository(task)?.git ?? {};
@@ -80,6 +77,19 @@ async function doTask(task: Work, doer: Doer, doing: Doing): Promise<Outcome> {
     return stepsDone(steps, task.owner, task, doer, doing);
   }
   return { question: questionOf(task, model !== undefined) };
+}
+
+const toldSchema = z.object({ task: taskSchema });
+
+/** A task whose work was too long to come with others. @throws TaskFailure where it is too long by itself; as doTask. */
+async function whole(task: Work, bytes: number, { gateway }: Doer, { signal }: Doing): Promise<Work> {
+  const answer = await gateway.callPatiently('get_task', { task_id: task.task_id, max_bytes: bytes }, signal);
+  const { task: told } = toldSchema.parse(answer);
+  if (told.work_bytes === undefined) return told;
+  throw new TaskFailure(
+    'too_large',
+    `What the task says has ${told.work_bytes} bytes, more than an agent reads. Put it into files, and name them.`,
+  );
 }
 
 const howToAnswer =

@@ -199,12 +199,24 @@ export async function mergeOrReport(
 const reasonOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 const listSchema = z.object({
-  tasks: z.array(z.object({ task_id: z.string() })),
+  tasks: z.array(z.object({ task_id: z.string(), title: z.string() })),
   next_cursor: z.string().optional(),
 });
 
+const workSchema = z.object({ work_bytes: z.number().optional() });
+
+/** A task with its work, however long. Its result, which may be as long, is not needed: it comes only where it is no longer than the work. */
+async function readTask(call: CallTool, id: string): Promise<unknown> {
+  const { task } = await call('get_task', { task_id: id });
+  const { work_bytes: bytes } = workSchema.parse(task);
+  return bytes === undefined ? task : (await call('get_task', { task_id: id, max_bytes: bytes }))['task'];
+}
+
 export interface Watched {
-  readonly task: RepositoryTask;
+  readonly id: string;
+  readonly title: string;
+  /** Nothing where the task could not be read. */
+  readonly branch?: string | undefined;
   readonly outcome: MergeOutcome;
 }
 
@@ -225,15 +237,16 @@ export async function watchMerges(
     const page = listSchema.parse(
       await call('list_tasks', { ...which, ...(cursor !== undefined && { cursor }) }),
     );
-    for (const { task_id: id } of page.tasks) {
-      const { task: told } = await call('get_task', { task_id: id, max_bytes: 2_097_152 });
-      const task = onRepository(told);
-      if (!task) continue;
-      const outcome = await mergeOrReport(callFor(task), task, merger).catch((error: unknown) => ({
-        state: 'waiting' as const,
-        reason: reasonOf(error),
-      }));
-      seen.push({ task, outcome });
+    for (const { task_id: id, title } of page.tasks) {
+      let branch: string | undefined;
+      try {
+        const task = onRepository(await readTask(call, id));
+        if (!task) continue;
+        ({ branch } = task.git);
+        seen.push({ id, title, branch, outcome: await mergeOrReport(callFor(task), task, merger) });
+      } catch (error) {
+        seen.push({ id, title, branch, outcome: { state: 'waiting', reason: reasonOf(error) } });
+      }
     }
     cursor = page.next_cursor;
     if (cursor === undefined) return seen;

@@ -24,6 +24,8 @@ export const knownToolMs = 30 * second;
 
 /** An answer is read and parsed at once, on the loop. */
 export const mostAnswerBytes = 2 * 1024 * 1024;
+/** Work in the answer to a claim, of all tasks together: longer work is fetched by itself. What else is told of them has the other half. */
+export const mostClaimedBytes = mostAnswerBytes / 2;
 /** What the steps of one task have saved. */
 export const mostSavedBytes = 16 * 1024 * 1024;
 /** What references put into the arguments of one call. */

@@ -51,12 +51,11 @@ export function startMerging(parts: MergingParts): AsyncDisposable {
     );
     const seen = await watchMerges(call, { worker: agent, callFor, notes, isOurs: isAgent });
     const looked = new Map<string, string>();
-    for (const { task, outcome } of seen) {
+    for (const { id, branch, outcome } of seen) {
       const kept = outcome.state === 'merged' && outcome.kept !== undefined ? `: ${outcome.kept}` : '';
       const words = outcome.state === 'waiting' ? outcome.reason : `${outcome.state}${kept}`;
-      looked.set(task.task_id, words);
-      if (told.get(task.task_id) !== words)
-        log.info('branch_looked_at', { task: task.task_id, branch: task.git.branch, outcome: words });
+      looked.set(id, words);
+      if (told.get(id) !== words) log.info('branch_looked_at', { task: id, branch, outcome: words });
     }
     told = looked;
   }

@@ -20,6 +20,7 @@ import { callTool } from '../tests/support/rpc.ts';
 import { temporaryFolder } from '../tests/support/serve.ts';
 import { plainGit } from './agents.fixture.ts';
 import { giveUpLeft, mergeOrReport, watchMerges } from './integration.ts';
+import { mostAnswerBytes } from './limits.ts';
 import { mergeNotes } from './merge-notes.ts';
 import { commit, onRepository, prepare, type CallTool, type RepositoryTask } from './repository.ts';
 
@@ -64,8 +65,8 @@ interface Claimed {
   readonly held: { readonly task_id: string; readonly fence: number };
 }
 
-async function claim(): Promise<Claimed> {
-  const { tasks } = await call('claim_tasks', { worker: 'ada' });
+async function claim(more: object = {}): Promise<Claimed> {
+  const { tasks } = await call('claim_tasks', { worker: 'ada', ...more });
   const [told] = tasks as { task_id: string; lease: { fence: number } }[];
   const task = onRepository(told);
   if (!told || !task) throw new Error('There is no task on a repository.');
@@ -357,6 +358,53 @@ describe('After the work', () => {
     expect(seen.map(({ outcome }) => outcome.state)).toEqual(['waiting', 'merged']);
     expect(await stateOf(task)).toMatchObject({ status: 'completed' });
     await call('cancel_task', { task_id: lost.task_id });
+  });
+
+  test('a task that goes while it is looked at keeps no other waiting', async () => {
+    const { project } = await call('create_project', {
+      name: 'Goes',
+      tasks: [{ title: 'x', repository: { path: newRepository() }, requires: ['git'] }],
+    });
+    const { project_id: id } = project as { project_id: string };
+    const gone = await claim();
+    await call('complete_task', gone.held);
+    const { task, held } = await claimed({ path: newRepository() });
+    await call('complete_task', held);
+
+    const seen = await watchMerges(async (tool, args) => {
+      const answer = await call(tool, args);
+      if (tool !== 'list_tasks') return answer;
+      await call('cancel_project', { project_id: id });
+      await expect.poll(async () => (await stateOf(gone.task)).status).toBe('cancelled');
+      await call('delete_project', { project_id: id });
+      await expect.poll(async () => stateOf(gone.task).catch(() => 'gone')).toBe('gone');
+      return answer;
+    });
+
+    expect(seen.map(({ outcome }) => outcome)).toMatchObject([
+      { state: 'waiting', reason: expect.stringContaining(gone.task.task_id) },
+      { state: 'waiting', reason: expect.stringContaining(task.git.branch) },
+    ]);
+    await call('cancel_task', { task_id: task.task_id });
+  });
+
+  test('of a task whose work and result are long, so much is asked for as an agent reads', async () => {
+    const repository = { path: newRepository() };
+    await call('create_tasks', {
+      tasks: [{ title: 'Long', repository, requires: ['git'], description: 'x'.repeat(1_040_000) }],
+    });
+    const { task, held } = await claim({ max_bytes: mostAnswerBytes });
+    await call('complete_task', { ...held, result: { long: 'x'.repeat(1_048_000) } });
+    let longest = 0;
+
+    const [seen] = await watchMerges(async (tool, args) => {
+      const answer = await call(tool, args);
+      longest = Math.max(longest, JSON.stringify(answer).length);
+      return answer;
+    });
+
+    expect(seen?.outcome).toMatchObject({ reason: expect.stringContaining(task.git.branch) });
+    expect(longest).toBeLessThan(mostAnswerBytes - 500_000);
   });
 });
 

@@ -9,7 +9,7 @@ import { outcomeOf, type Doer, type Settled } from './doing.ts';
 import { TaskFailure } from './failure.ts';
 import { CallFailure, type Gateway } from './gateway.ts';
 import { holdLease, LeaseLost } from './lease.ts';
-import { claimWaitSeconds, giveBackMs, mostWorkBytes, refusedMs } from './limits.ts';
+import { claimWaitSeconds, giveBackMs, mostAnswerBytes, mostClaimedBytes, refusedMs } from './limits.ts';
 import { wordsOf } from './steps.ts';
 import { taskSchema, type Task } from './task.ts';
 
@@ -52,6 +52,27 @@ export function startWork(parts: WorkerParts): Work {
   const held = new Map<string, Promise<void>>();
   let trouble: string | undefined = 'it is not registered at the orchestrator yet';
 
+  /** @returns nothing where it was more than is read: then the same tasks are to be claimed one by one, and one that is too much alone has failed. */
+  async function claim(most: number): Promise<readonly Task[] | undefined> {
+    try {
+      const answer = await gateway.call(
+        'claim_tasks',
+        {
+          worker: agent,
+          most,
+          wait_seconds: claimWaitSeconds,
+          max_bytes: Math.floor(mostClaimedBytes / most),
+        },
+        stop.signal,
+      );
+      return claimedSchema.parse(answer).tasks;
+    } catch (error) {
+      if (!(error instanceof CallFailure) || error.code !== 'too_large') throw error;
+      await giveUpLeftOver(parts, held, stop.signal, most === 1 ? tooMuch : undefined);
+      return undefined;
+    }
+  }
+
   async function claimOn(): Promise<void> {
     await gateway.call(
       'register_worker',
@@ -65,22 +86,15 @@ export function startWork(parts: WorkerParts): Work {
     );
     await giveUpLeftOver(parts, held, stop.signal);
     trouble = undefined;
-    for (;;) {
+    for (let wasTooMuch = false; ;) {
       if (held.size >= parts.mostTasks) {
         await Promise.race(held.values());
         continue;
       }
-      const answer = await gateway.call(
-        'claim_tasks',
-        {
-          worker: agent,
-          most: parts.mostTasks - held.size,
-          wait_seconds: claimWaitSeconds,
-          max_bytes: mostWorkBytes,
-        },
-        stop.signal,
-      );
-      for (const task of claimedSchema.parse(answer).tasks) {
+      const most = wasTooMuch ? 1 : parts.mostTasks - held.size;
+      const tasks = await claim(most);
+      wasTooMuch = tasks === undefined;
+      for (const task of tasks ?? []) {
         const work = take(task, parts, stop.signal).finally(() => held.delete(task.task_id));
         held.set(task.task_id, work);
       }
@@ -120,11 +134,22 @@ export function startWork(parts: WorkerParts): Work {
   };
 }
 
-/** Tasks that an earlier process of this name held: they need not wait for the end of their leases. */
+const tooMuch = {
+  message: `What there is to be told of the task, with the answers of people, is more than an agent reads: ${mostAnswerBytes} bytes. Make it anew, and put long texts into files.`,
+  code: 'too_large',
+  retryable: false,
+};
+
+/**
+ * Tasks that an earlier process of this name held, or whose claim was not understood: they need not wait for the end of their leases.
+ *
+ * @param error why those that have not begun fail; without one they go back.
+ */
 async function giveUpLeftOver(
   { agent, gateway, log }: WorkerParts,
   held: ReadonlyMap<string, unknown>,
   signal: AbortSignal,
+  error?: typeof tooMuch,
 ): Promise<void> {
   const answer = await gateway.call(
     'list_tasks',
@@ -135,14 +160,15 @@ async function giveUpLeftOver(
     if (held.has(id) || !lease) continue;
     const { fence } = lease;
     log.warn('gives_up_left_over', { task: id, status });
-    const message = 'The agent ended while it was at this task.';
+    const ended = { message: 'The agent ended while it was at this task.', code: 'agent_ended' };
+    const why = status === 'assigned' ? error : ended;
     await (
-      status === 'assigned'
+      why === undefined
         ? gateway.call('release_task', { task_id: id, fence }, signal)
-        : gateway.call('fail_task', { task_id: id, fence, error: { message, code: 'agent_ended' } }, signal)
-    ).catch((error: unknown) => {
+        : gateway.call('fail_task', { task_id: id, fence, error: why }, signal)
+    ).catch((refusal: unknown) => {
       // It was given to another meanwhile.
-      if (!(error instanceof CallFailure) || error.code !== 'conflict') throw error;
+      if (!(refusal instanceof CallFailure) || refusal.code !== 'conflict') throw refusal;
     });
   }
 }

@@ -57,16 +57,16 @@ async function handOut(call: CallTool, path: string): Promise<string> {
 /** Merges what is finished, until all is in. */
 async function lead(call: CallTool, project: string): Promise<void> {
   for (let count = 0; count < jobs.length;) {
-    for (const { task, outcome } of await watchMerges(call, { project })) {
+    for (const { title, outcome } of await watchMerges(call, { project })) {
       if (outcome.state === 'merged') {
         count += 1;
-        show('lead', `merges “${task.title}” as ${outcome.commit.slice(0, 7)} (${count} of ${jobs.length})`);
+        show('lead', `merges “${title}” as ${outcome.commit.slice(0, 7)} (${count} of ${jobs.length})`);
       } else if (outcome.state === 'conflicts')
         show(
           'lead',
           styleText(
             'yellow',
-            `cannot merge “${task.title}”: conflicts in ${outcome.files.join(', ')}. It goes back on the list`,
+            `cannot merge “${title}”: conflicts in ${outcome.files.join(', ')}. It goes back on the list`,
           ),
         );
       else show('lead', `waits: ${outcome.reason}`);

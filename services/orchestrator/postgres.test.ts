@@ -19,6 +19,7 @@ import { surround } from '../../tests/support/surround.ts';
 import { closeChange, loadTask, newChange, tell } from './ledger/change.ts';
 import type { Engine } from './ledger/engine.ts';
 import { eventsAfter, newestSeq } from './ledger/events.ts';
+import { loadHoldings } from './ledger/quota.ts';
 import { openPostgres } from './ledger/postgres.ts';
 import { noticesOf, newsIn } from './notices.ts';
 import { openOrchestrator, type Orchestrator } from './orchestrator.ts';
@@ -247,6 +248,23 @@ describe('Two orchestrators on one database', () => {
 
     expect(await codeOf(other.call('start_task', held))).toBe('conflict');
     expect(other.orchestrator.desk.clock.now()).toBe(one.orchestrator.desk.clock.now());
+  });
+
+  test('what was counted in characters is counted anew, in bytes', async () => {
+    const settings = settingsFor();
+    const { schema } = settings;
+    let before: unknown;
+    {
+      await using one = await join(settings);
+      await one.call('create_tasks', { tasks: [{ title: '€', description: '€€' }] });
+      before = await one.orchestrator.desk.look(loadHoldings);
+      await asOperator(`UPDATE ${schema}.kept SET bytes = 1`);
+      await asOperator(`DELETE FROM ${schema}.migration WHERE step = 4`);
+    }
+
+    await using again = await join(settings);
+
+    expect(await again.orchestrator.desk.look(loadHoldings)).toEqual(before);
   });
 
   test('a large call that is at work at one is not taken back by the start of another', async () => {

@@ -1,9 +1,17 @@
 /** Projects, editing, who may do what, and what is refused; on each engine. */
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 import { describe, expect, test } from 'vitest';
+
+import { openDatabase } from '#runtime/database.ts';
 
 import { noPostgres, startServer } from '../../tests/support/postgres-server.ts';
 import { surround } from '../../tests/support/surround.ts';
-import { engines, openTrial, useDatabase, type Answer } from './orchestrator.fixture.ts';
+import { loadHoldings } from './ledger/quota.ts';
+import { openSqlite } from './ledger/sqlite.ts';
+import { engines, openTrial, plenty, start, useDatabase, type Answer } from './orchestrator.fixture.ts';
 import { listened } from './streaming.ts';
 import { resources } from './resources.ts';
 import { templateOf, templates } from './templates.ts';
@@ -153,6 +161,49 @@ describe.each(Object.keys(engines))('Projects on %s', (engine) => {
     expect(await trial.task(open)).toMatchObject({ status: 'pending' });
   });
 
+  test('what an owner keeps is counted in bytes, and all of it is given back', async () => {
+    await using trial = await openTrial({ engine });
+    const euros = '€'.repeat(1_000);
+    const bytes = async () => (await trial.holdings())[0]?.bytes ?? 0;
+    const grown = async (act: () => Promise<unknown>) => {
+      const before = await bytes();
+      await act();
+      return (await bytes()) - before;
+    };
+    const made = await grown(async () =>
+      trial.call('planner', 'create_project', {
+        name: 'x',
+        description: euros,
+        tasks: [{ key: 'a', title: '€', description: euros, repository: { path: 'shop' } }],
+      }),
+    );
+    const { projects } = await trial.call('planner', 'list_projects');
+    const { project_id: project } = (projects as Answer[])[0] ?? {};
+    const held = await trial.claim();
+    const edited = await grown(async () =>
+      trial.call('planner', 'update_task', { task_id: held.task_id, description: `${euros}${euros}` }),
+    );
+    const changed = await grown(async () =>
+      trial.call('planner', 'update_project', { project_id: project, description: `${euros}${euros}` }),
+    );
+    const brought = await grown(async () =>
+      trial.call('worker', 'complete_task', { ...held, result: { euros } }),
+    );
+    const conflicted = await grown(async () =>
+      trial.call('planner', 'record_conflict', { task_id: held.task_id, files: ['a'], note: euros }),
+    );
+    await trial.call('planner', 'cancel_project', { project_id: project });
+    await trial.orchestrator.tending.tend();
+    await trial.call('planner', 'delete_project', { project_id: project });
+    await trial.orchestrator.tending.tend();
+
+    expect([edited, changed]).toEqual([3_000, 3_000]);
+    expect(brought).toBe(Buffer.byteLength(JSON.stringify({ euros })));
+    expect(made).toBeGreaterThan(6_000 + 1_000);
+    expect(conflicted).toBeGreaterThan(3_000);
+    expect(await trial.holdings()).toEqual([]);
+  });
+
   test('a large call is made whole, in pieces, and its tasks are given out when all are there', async () => {
     await using trial = await openTrial({ engine });
     const tasks = Array.from({ length: 1_000 }, (_, at) => ({
@@ -167,6 +218,77 @@ describe.each(Object.keys(engines))('Projects on %s', (engine) => {
     await trial.call('worker', 'complete_task', await trial.claim());
     const { project: now } = await trial.call('planner', 'get_project', { project_id: project.project_id });
     expect(now.counts).toMatchObject({ pending: 100, blocked: 899, completed: 1 });
+  });
+
+  test('what fails while a large call is being made is told to what needs it, when all of it is there', async () => {
+    await using trial = await openTrial({ engine });
+    const { before = '' } = await trial.make({ key: 'before', title: 'before', max_attempts: 1 });
+    const held = await trial.claim();
+    const needs: Readonly<Record<string, string>> = {
+      waits: 'late',
+      fails: 'late',
+      inner: before,
+      'inner-2': 'inner',
+      // In the second piece.
+      'k150-fails': before,
+      'k150-2-fails': 'k150-fails',
+    };
+    const names = [
+      'late',
+      'waits',
+      'fails',
+      'inner',
+      'inner-2',
+      ...Array.from({ length: 145 }, (_, at) => `k${at}`),
+      'k150-fails',
+      'k150-2-fails',
+    ];
+    const { engine: store } = trial.orchestrator.desk;
+    const stage = store.stage.bind(store);
+    let pieces = 0;
+    store.stage = async (operation) => {
+      const made = await stage(operation);
+      pieces += 1;
+      if (pieces > 1) return made;
+      await trial.pass(2_000);
+      await trial.call('worker', 'fail_task', { ...held, error: { message: 'no' } });
+      return made;
+    };
+
+    const { project } = await trial.call('planner', 'create_project', { name: 'large', tasks: [] });
+    const { tasks } = await trial.call('planner', 'create_tasks', {
+      project_id: project.project_id,
+      tasks: names.map((key) => ({
+        key,
+        title: key,
+        on_failure: key === 'waits' ? 'block' : 'cascade',
+        depends_on: needs[key] === undefined ? [] : [needs[key]],
+        ...(key === 'late' && { deadline: new Date(start + 1_000).toISOString() }),
+      })),
+    });
+    await trial.orchestrator.tending.tend();
+
+    expect(pieces).toBeGreaterThan(2);
+    const idOf = new Map(
+      (tasks as Answer[]).map((task) => [task['key'] as string, task['task_id'] as string]),
+    );
+    const told = await Promise.all(
+      ['late', ...Object.keys(needs)].map(async (key) => trial.task(idOf.get(key) ?? '')),
+    );
+    expect(told.map(({ key, status }) => `${key} ${status}`)).toEqual([
+      'late failed',
+      'waits blocked',
+      'fails failed',
+      'inner failed',
+      'inner-2 failed',
+      'k150-fails failed',
+      'k150-2-fails failed',
+    ]);
+    expect(told[1]).toMatchObject({
+      status_reason: expect.stringContaining(`${idOf.get('late')}, which failed`),
+    });
+    const { project: now } = await trial.call('planner', 'get_project', { project_id: project.project_id });
+    expect(now.counts).toMatchObject({ failed: 6, blocked: 1, pending: 145 });
   });
 
   test('a large call that is refused at its end leaves nothing behind', async () => {
@@ -579,6 +701,86 @@ describe.each(Object.keys(engines))('Projects on %s', (engine) => {
     expect(removed).toEqual({ removed: 'ada', returned: 1 });
     expect(await trial.task(second.task_id)).toMatchObject({ status: 'pending', failures: 0 });
   });
+});
+
+test('what follows from the end or the deletion of many tasks is done in small changes, however much it is', async () => {
+  await using trial = await openTrial();
+  const { project } = await trial.call('planner', 'create_project', { name: 'x', tasks: [] });
+  const { tasks: late } = await trial.call('planner', 'create_tasks', {
+    project_id: project.project_id,
+    tasks: Array.from({ length: 20 }, () => ({
+      title: 'late',
+      deadline: new Date(start + 60_000).toISOString(),
+    })),
+  });
+  await trial.call('planner', 'create_tasks', {
+    tasks: (late as Answer[]).flatMap(({ task_id: id }) =>
+      Array.from({ length: 40 }, (_, at) => ({
+        title: 'needs it',
+        depends_on: [id],
+        on_failure: at % 2 ? 'block' : 'cascade',
+      })),
+    ),
+  });
+  const { engine } = trial.orchestrator.desk;
+  const change = engine.change.bind(engine);
+  const asked: number[] = [];
+  engine.change = async (operation, ...more) =>
+    change(
+      function* () {
+        const steps = operation();
+        let count = 0;
+        for (let step = steps.next([]); ; count += 1) {
+          if (step.done) {
+            asked.push(count);
+            return step.value;
+          }
+          step = steps.next(yield step.value);
+        }
+      },
+      ...more,
+    );
+  const counts = async () => (await trial.call('planner', 'get_orchestrator_stats'))['tasks'] as Answer;
+
+  await trial.pass(61_000);
+  expect(await counts()).toMatchObject({ failed: 20 + 400, blocked: 400 });
+  await trial.call('planner', 'delete_project', { project_id: project.project_id });
+  await trial.orchestrator.tending.tend();
+
+  expect(await counts()).toMatchObject({ failed: 800, blocked: 0 });
+  // Each task that is changed takes a few questions to the database.
+  expect(Math.max(...asked)).toBeLessThan(600);
+});
+
+test('what was counted in characters is counted anew, in bytes', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'flotilla-orchestrator-'));
+  const migrations = join(import.meta.dirname, 'ledger/migrations');
+  const file = join(folder, 'orchestrator.db');
+  try {
+    for (const step of ['001-orchestrator.sql', '002-branches.sql', '003-folders.sql'])
+      cpSync(join(migrations, step), join(folder, 'before', step));
+    const before = openDatabase(file, join(folder, 'before'));
+    before.exec(`
+      INSERT INTO project (nonce, owner, name, brief, priority, on_failure, status, created_at, updated_at)
+      VALUES ('abcd', 'ada', 'x', '{"description":"€€"}', 2, 'block', 'pending', 1, 1);
+      INSERT INTO skill_set (owner, requires) VALUES ('ada', '[]');
+      INSERT INTO task (nonce, owner, title, type, priority, skill_set, status, open_needs, on_failure, max_attempts, lease_ms, bytes,
+        created_at, updated_at) VALUES ('abcd', 'ada', '€', 'x', 2, 1, 'pending', 0, 'block', 3, 1000, 504, 1, 1);
+      INSERT INTO work VALUES (1, '"€"');
+      INSERT INTO result VALUES (1, '"€€"');
+      INSERT INTO merge VALUES (1, '"€€€"');`);
+    expect(before.prepare('SELECT * FROM kept').all()).toEqual([{ owner: 'ada', items: 2, bytes: 1_024 }]);
+    before.close();
+
+    await using engine = openSqlite(file, plenty);
+
+    const brief = Buffer.byteLength('{"description":"€€"}') + 500;
+    expect(await engine.look(loadHoldings)).toEqual([
+      { owner: 'ada', items: 2, bytes: brief + 500 + 3 + 5 + 8 + 11 },
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test('templates are what create_tasks takes, and one that is not is named', () => {

@@ -3,6 +3,10 @@ import { describe, expect, test } from 'vitest';
 
 import { noPostgres, startServer } from '../../tests/support/postgres-server.ts';
 import { surround } from '../../tests/support/surround.ts';
+import { giveOut } from './ledger/claiming.ts';
+import { retryTask } from './ledger/editing.ts';
+import { completeTask } from './ledger/settling.ts';
+import { ownWorker } from './ledger/workers.ts';
 import { engines, openTrial, start, useDatabase, type Trial } from './orchestrator.fixture.ts';
 
 const seconds = 1_000;
@@ -472,6 +476,64 @@ describe.each(Object.keys(engines))('The orchestrator on %s', (engine) => {
       ]);
       expect(opened).toMatchObject([{ status: 'blocked' }, { status: 'blocked' }]);
       expect(await trial.task(c)).toMatchObject({ status: 'completed' });
+    });
+
+    test('what failed because its need was deleted, or before that, begins when it is tried again', async () => {
+      await using trial = await openTrial({ engine });
+      const own = (name: string) =>
+        trial.call('planner', 'create_project', { name, tasks: [{ key: 'a', title: 'a', max_attempts: 1 }] });
+      const { project, tasks } = await own('gone');
+      const gone = tasks[0].task_id as string;
+      const needs = (key: string, ...ids: string[]) => ({
+        key,
+        title: key,
+        depends_on: ids,
+        max_attempts: 1,
+        on_failure: key === 'both' ? 'cascade' : 'block',
+      });
+      const { other = '' } = await trial.make({ key: 'other', title: 'other', max_attempts: 1 });
+      const { one = '', both = '' } = await trial.make(needs('one', gone), needs('both', gone, other));
+      await failA(trial);
+      await trial.call('planner', 'delete_project', { project_id: project.project_id });
+      await trial.orchestrator.tending.tend();
+      await failA(trial);
+      expect([await trial.task(one), await trial.task(both)]).toMatchObject([
+        { status: 'failed', status_reason: `It needed ${gone}, which was deleted.`, depends_on: [] },
+        { status: 'failed', depends_on: [other] },
+      ]);
+
+      await trial.call('planner', 'retry_task', { task_id: other });
+      await trial.call('worker', 'complete_task', await trial.claim());
+      await trial.call('planner', 'retry_task', { task_id: one });
+
+      expect([await trial.task(one), await trial.task(both)]).toMatchObject([
+        { status: 'pending' },
+        { status: 'pending' },
+      ]);
+    });
+
+    test('a task that is tried again and completed before all that failed with it are open again frees them', async () => {
+      await using trial = await openTrial({ engine });
+      const count = 150;
+      const { a = '' } = await trial.make({ key: 'a', title: 'a', max_attempts: 1 });
+      await trial.make(
+        ...Array.from({ length: count }, () => ({ title: 'b', depends_on: [a], on_failure: 'cascade' })),
+      );
+      await failA(trial);
+      await trial.orchestrator.tending.tend();
+      const { desk } = trial.orchestrator;
+
+      await desk.change(function* (change) {
+        yield* retryTask(change, a, { caller: 'planner', isOperator: false });
+        const worker = yield* ownWorker('ada', 'worker');
+        const [[held] = []] = yield* giveOut(change, [{ worker, most: 1, isKept: true }], desk.sets);
+        const holder = { taskId: a, fence: held?.fence ?? 0, caller: 'worker' };
+        yield* completeTask(change, holder, '{}');
+      });
+      await trial.orchestrator.tending.tend();
+
+      const { tasks: counts } = await trial.call('planner', 'get_orchestrator_stats');
+      expect(counts).toMatchObject({ completed: 1, pending: count, blocked: 0, failed: 0 });
     });
 
     test('a cascade through more tasks than one change takes reaches them all, also over a restart', async () => {

@@ -268,3 +268,19 @@ const needsOf = define<{ task: number }>()(({ db, given }) =>
 );
 
 export const loadNeeds = (task: number) => all(needsOf, { task });
+
+const needCounts = define<{ task: number }>()(({ db, given }) =>
+  db
+    .selectFrom('edge')
+    .innerJoin('task', 'task.seq', 'edge.needs')
+    .select([
+      sql<number>`count(case when task.status <> 'completed' then 1 end)`.as('open'),
+      sql<number>`count(case when task.status in ('failed', 'cancelled') then 1 end)`.as('ended'),
+    ])
+    .where('edge.task', '=', given.task),
+);
+
+/** Of what a task needs: how many have not completed, and how many of those never will, as they are. */
+export function* countNeeds(task: number): Ledger<{ readonly open: number; readonly ended: number }> {
+  return (yield* first(needCounts, { task })) ?? { open: 0, ended: 0 };
+}

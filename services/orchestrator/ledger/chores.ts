@@ -5,7 +5,7 @@
 import { changedAtOnce } from '../limits.ts';
 import { isEnded, isHeld } from '../states.ts';
 import { attemptEnded } from './attempts.ts';
-import { count, noLease, saveTask, tell, type Change } from './change.ts';
+import { count, countNeeds, noLease, saveTask, tell, type Change } from './change.ts';
 import { projectId, taskId } from './ids.ts';
 import { all, define, first, run, sql, type Ledger } from './query.ts';
 import type { Chore, ProjectRow, TaskRow } from './schema.ts';
@@ -54,7 +54,7 @@ const addChore = define<{ kind: Chore; subject: number }>()(({ db, given }) =>
 
 export const begin = (kind: Chore, subject: number): Ledger<void> => run(addChore, { kind, subject });
 
-/** The task will not complete: its dependents fail too, or wait and say for what. */
+/** The task will not complete: its dependents fail too, or wait and say for what. A part of it at once: so for one task of a change. */
 export function* tellDependents(change: Change, { seq }: TaskRow): Ledger<void> {
   yield* begin('ended', seq);
   yield* workOff(change, changedAtOnce);
@@ -157,29 +157,19 @@ function* endDependents(change: Change, { subject, place }: ChoreRow, most: numb
   return pieceOf(tasks, most);
 }
 
-const endedNeed = define<{ task: number }>()(({ db, given }) =>
-  db
-    .selectFrom('edge')
-    .innerJoin('task', 'task.seq', 'edge.needs')
-    .select('task.seq')
-    .where('edge.task', '=', given.task)
-    .where('task.status', 'in', ['failed', 'cancelled'])
-    .limit(sql.lit(1)),
-);
-
 /** The task may complete after all: those that failed only with it wait again. */
 function* reviveDependents(change: Change, { subject, place }: ChoreRow, most: number): Ledger<Piece> {
   const tasks = yield* all(dependentsAfter, { needs: subject, after: place, most });
   for (const task of tasks) {
     const isCascaded = task.cascaded === 1 && isEnded(task.status);
-    if (!isCascaded && task.status !== 'blocked') continue;
-    if ((yield* first(endedNeed, { task: task.seq })) !== undefined) continue;
-    yield* saveTask(
-      change,
-      task,
-      { status: 'blocked', waiting_for: 'dependencies', reason: null, cascaded: 0, ended_at: null },
-      'task_blocked',
-    );
+    if (!isCascaded && task.waiting_for !== 'dependencies') continue;
+    // Some may have completed meanwhile, or were deleted while this one was over.
+    const { open, ended } = yield* countNeeds(task.seq);
+    if (ended > 0) continue;
+    const opened = { open_needs: open, reason: null, cascaded: 0, ended_at: null };
+    yield* open === 0
+      ? saveTask(change, task, { ...opened, status: 'pending', waiting_for: null }, 'task_ready')
+      : saveTask(change, task, { ...opened, status: 'blocked', waiting_for: 'dependencies' }, 'task_blocked');
     if (isCascaded) yield* begin('revived', task.seq);
   }
   return pieceOf(tasks, most);
@@ -249,29 +239,66 @@ const deleteEvents = define<{ project: number; most: number }>()(({ db, given })
     .returning('seq'),
 );
 
-/** Lets go of a task that has ended; its events go with their time. What still needs it can never begin. */
-export function* forgetTask(change: Change, task: TaskRow): Ledger<void> {
-  if (task.status !== 'completed')
-    for (const dependent of yield* keepDependents(task)) {
-      if (isEnded(dependent.status)) continue;
-      const reason = `It needed ${taskId(task)}, which was deleted.`;
-      const changed = { status: 'failed', reason, waiting_for: null, ended_at: change.wallMs } as const;
-      yield* saveTask(change, dependent, changed, 'task_failed', { needs: taskId(task) });
-      yield* begin('ended', dependent.seq);
-    }
-  yield* run(deleteTask, { seq: task.seq });
+const dropEdgesTo = define<{ needs: number; most: number }>()(({ db, given }) =>
+  db
+    .deleteFrom('edge')
+    .where('needs', '=', given.needs)
+    .where(
+      'task',
+      'in',
+      db.selectFrom('edge').select('task').where('needs', '=', given.needs).orderBy('task').limit(given.most),
+    )
+    .returning('task'),
+);
+
+/** Lets go of tasks that have ended, one after the other. @returns how much that was: when it is `most`, something may be left. */
+export function* forgetTasks(change: Change, tasks: readonly TaskRow[], most: number): Ledger<number> {
+  let left = most;
+  for (const task of tasks) {
+    if (left <= 0) break;
+    left -= yield* forgetTask(change, task, left);
+  }
+  return most - left;
+}
+
+const openDependents = define<{ needs: number; most: number }>()(({ db, given, keeping }) =>
+  keeping(db.selectFrom('task').selectAll())
+    .where('seq', 'in', db.selectFrom('edge').select('task').where('needs', '=', given.needs))
+    .where('ended_at', 'is', null)
+    .orderBy('seq')
+    .limit(given.most),
+);
+
+/** So many edges are dropped with no more work than one task is changed. */
+const edgesPerTask = 10;
+
+/** Its events go with their time. What still needs it can never begin; where much does, it stays until all of that is gone through. */
+function* forgetTask(change: Change, task: TaskRow, most: number): Ledger<number> {
+  const { seq } = task;
+  const open = task.status === 'completed' ? [] : yield* all(openDependents, { needs: seq, most });
+  for (const dependent of open) {
+    const reason = `It needed ${taskId(task)}, which was deleted.`;
+    const changed = { status: 'failed', reason, waiting_for: null, ended_at: change.wallMs } as const;
+    yield* saveTask(change, dependent, changed, 'task_failed', { needs: taskId(task) });
+    yield* begin('ended', dependent.seq);
+  }
+  const mostEdges = (most - open.length) * edgesPerTask;
+  const dropped = mostEdges > 0 ? yield* all(dropEdgesTo, { needs: seq, most: mostEdges }) : [];
+  if (dropped.length === mostEdges) return most;
+  yield* run(deleteTask, { seq });
   count(change, task.project, task.status, -1);
+  return open.length + Math.ceil(dropped.length / edgesPerTask) + 1;
 }
 
 function* deleteTasks(change: Change, { subject }: ChoreRow, most: number): Ledger<Piece> {
   const tasks = yield* all(tasksOfProject, { project: subject, most });
-  for (const task of tasks) yield* forgetTask(change, task);
-  if (tasks.length === most) return { done: most, next: 0 };
+  const done = yield* forgetTasks(change, tasks, most);
+  if (done >= most) return { done, next: 0 };
   const events = yield* all(deleteEvents, { project: subject, most });
   if (events.length === most) return { done: most, next: 0 };
   change.counted.delete(subject);
   yield* run(deleteProject, { seq: subject });
-  return { done: tasks.length + events.length, next: undefined };
+  return { done: done + events.length, next: undefined };
 }
 
 const hide = define<{ seq: number }>()(({ db, given }) =>

@@ -284,7 +284,7 @@ export function* addTask(
     max_attempts: spec.max_attempts,
     lease_ms: spec.lease_seconds * 1_000,
     deadline_at: deadline === undefined ? null : Date.parse(deadline),
-    bytes: rowBytes + title.length + work.length,
+    bytes: rowBytes + Buffer.byteLength(title) + Buffer.byteLength(work),
     at: change.wallMs,
   });
   if (!row) throw new Error('The database returned no row for a new task.');
@@ -362,15 +362,12 @@ export function* beginBatch(change: Change): Ledger<number> {
   return row.id;
 }
 
-const batchCounts = define<{ batch: number }>()(({ db, given }) =>
-  db
-    .selectFrom('task')
-    .select(({ fn }) => ['project', 'status', fn.countAll<number>().as('count')])
-    .where('batch', '=', given.batch)
-    .groupBy(['project', 'status']),
-);
 const showTasks = define<{ batch: number }>()(({ db, given }) =>
-  db.updateTable('task').set({ batch: null }).where('batch', '=', given.batch),
+  db
+    .updateTable('task')
+    .set({ batch: null })
+    .where('batch', '=', given.batch)
+    .returning(['seq', 'project', 'status']),
 );
 const showProject = define<{ batch: number }>()(({ db, given }) =>
   db.updateTable('project').set({ batch: null }).where('batch', '=', given.batch).returningAll(),
@@ -386,12 +383,9 @@ export function* showBatch(
   { home, owner, endedNeeds }: Origin,
   made: readonly Made[],
 ): Ledger<void> {
-  let found = 0;
-  for (const { project, status, count: tasks } of yield* all(batchCounts, { batch })) {
-    count(change, project, status, tasks);
-    found += tasks;
-  }
-  if (found !== made.length)
+  // As they are when they are kept: time, and what they need, may have ended some of them.
+  const shown = yield* all(showTasks, { batch });
+  if (shown.length !== made.length)
     throw new ToolError(
       'unavailable',
       'It took so long that its beginning was taken back. Nothing was made.',
@@ -399,13 +393,15 @@ export function* showBatch(
         hint: 'Try again, with fewer tasks in a call.',
       },
     );
-  yield* run(showTasks, { batch });
+  for (const { project, status } of shown) count(change, project, status, 1);
   yield* requireProject(home, made.length);
   for (const project of yield* all(showProject, { batch })) tellProject(change, project);
   yield* run(dropBatch, { id: batch });
   yield* requireRoom(change, owner);
   tellMade(change, home, made);
   for (const seq of endedNeeds) yield* begin('ended', seq);
+  // Those of its tasks that have ended told the others before what needs what was written down.
+  for (const { seq, status } of shown) if (isEnded(status)) yield* begin('ended', seq);
   change.news.isReady = true;
   change.news.hasChores = true;
 }

@@ -3,7 +3,7 @@ import { ToolError } from '#runtime/errors.ts';
 
 import { mostNeeds, mostWalked, mostWorkBytes } from '../limits.ts';
 import { isEnded, isHeld, priorities, type OnFailure, type Priority } from '../states.ts';
-import { keepProject, loadNeeds, saveTask, settleCounts, tell, type Change } from './change.ts';
+import { countNeeds, keepProject, loadNeeds, saveTask, settleCounts, tell, type Change } from './change.ts';
 import { begin, cancelOne, hideProject, tellDependents, workOff } from './chores.ts';
 import { addNeed, briefOf, projectOf, type ProjectSpec } from './creating.ts';
 import { parseId, projectId, taskId } from './ids.ts';
@@ -107,7 +107,7 @@ export function* editTask(
         `The task ${id} would have ${Buffer.byteLength(body)} bytes of description, steps and goal, and may have ${mostWorkBytes}.`,
         { hint: 'Put long texts where the worker finds them, such as a file, and name the place.' },
       );
-    const more = body.length - before.length;
+    const more = Buffer.byteLength(body) - Buffer.byteLength(before);
     if (more > 0) yield* requireRoom(change, task.owner, 1, more);
     yield* run(setWork, { task: task.seq, body });
     changed.bytes = task.bytes + more;
@@ -223,13 +223,16 @@ export function* retryTask(change: Change, id: string, editor: Editor): Ledger<T
       },
     );
   yield* requireOpenProject(task);
-  const isFree = task.open_needs === 0;
+  // While it was over, some of what it needed may have been deleted.
+  const { open } = yield* countNeeds(task.seq);
+  const isFree = open === 0;
   const opened = yield* saveTask(
     change,
     task,
     {
       status: isFree ? 'pending' : 'blocked',
       waiting_for: isFree ? null : 'dependencies',
+      open_needs: open,
       reason: null,
       failures: 0,
       cascaded: 0,
@@ -380,7 +383,7 @@ export function* editProject(
     tech_stack: edit.tech_stack ?? brief.tech_stack,
     template: brief.template,
   });
-  const more = changed.length - project.brief.length;
+  const more = Buffer.byteLength(changed) - Buffer.byteLength(project.brief);
   if (more > 0) yield* requireRoom(change, project.owner, 1, more);
   return yield* saveProject(
     change,

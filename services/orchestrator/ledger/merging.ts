@@ -54,7 +54,7 @@ function* keepNews(task: TaskRow, news: MergeNews): Ledger<number> {
   const before = yield* first(newsOf, { task: task.seq });
   const body = JSON.stringify(news);
   yield* run(setNews, { task: task.seq, body });
-  return task.bytes + body.length - (before?.body.length ?? 0);
+  return task.bytes + Buffer.byteLength(body) - Buffer.byteLength(before?.body ?? '');
 }
 
 /** @throws ToolError conflict unless the task waits to be merged. */

@@ -135,15 +135,16 @@ export function* completeTask(change: Change, holder: Holder, result: string): L
   }
   requireLease(change, task, holder);
   // Of an attempt before a conflict.
-  const resultLength = task.branch === null ? 0 : ((yield* loadResult(task.seq))?.length ?? 0);
+  const before = task.branch === null ? undefined : yield* loadResult(task.seq);
+  const more = Buffer.byteLength(result) - Buffer.byteLength(before ?? '');
   // What many may wait for at the same time comes last: dependents, what the owner keeps, counts, the order of events.
-  yield* requireRoom(change, task.owner, 2, result.length - resultLength);
+  yield* requireRoom(change, task.owner, 2, more);
   yield* run(setResult, { task: task.seq, body: result });
   const workedMs = yield* attemptEnded(change, task, 'completed');
   const dependents = task.branch === null ? yield* keepDependents(task) : [];
   const worker = task.lease_worker ?? '';
   yield* tally(worker, task.type, { completed: 1, worked_ms: workedMs });
-  const done = { ...noLease, percent: 100, bytes: task.bytes + result.length - resultLength };
+  const done = { ...noLease, percent: 100, bytes: task.bytes + more };
   const told = { worker, fence: task.fence };
   if (task.branch !== null) {
     const reason = `Its branch ${task.branch} waits to be merged.`;
@@ -168,12 +169,14 @@ export function* failTask(change: Change, holder: Holder, error: Failure): Ledge
   const task = yield* held(change, holder);
   yield* attemptEnded(change, task, 'failed', error);
   yield* tally(task.lease_worker ?? '', task.type, { failed: 1 });
-  return yield* attemptFailed(change, task, {
+  const tried = yield* attemptFailed(change, task, {
     reason: error.message.slice(0, mostReasonLength),
     mayRetry: error.retryable,
     delays: true,
     data: { worker: task.lease_worker, fence: task.fence, error },
   });
+  if (tried.status === 'failed') yield* tellDependents(change, tried);
+  return tried;
 }
 
 const mostReasonLength = 500;
@@ -186,7 +189,7 @@ interface FailedAttempt {
   readonly data: object;
 }
 
-/** Another attempt, or the end of the task when there were enough. */
+/** Another attempt, or the end of the task when there were enough: then its dependents are still to be told. */
 export function* attemptFailed(
   change: Change,
   task: TaskRow,
@@ -209,15 +212,13 @@ export function* attemptFailed(
       { ...data, reason, failures, delay_ms: delayMs },
     );
   }
-  const failed = yield* saveTask(
+  return yield* saveTask(
     change,
     task,
     { status: 'failed', reason, failures, ...noLease, ended_at: change.wallMs },
     'task_failed',
     { ...data, reason, failures },
   );
-  yield* tellDependents(change, failed);
-  return failed;
 }
 
 export function* releaseTask(change: Change, holder: Holder): Ledger<TaskRow> {

@@ -3,7 +3,7 @@ import { answersKeptMs, changedAtOnce } from '../limits.ts';
 import { isHeld } from '../states.ts';
 import { attemptEnded } from './attempts.ts';
 import { noLease, saveTask, type Change } from './change.ts';
-import { begin, forgetTask, hideProject, tellDependents } from './chores.ts';
+import { begin, forgetTasks, hideProject } from './chores.ts';
 import { all, define, first, run, sql, type Ledger } from './query.ts';
 import { attemptFailed } from './settling.ts';
 import { tally } from './workers.ts';
@@ -40,7 +40,7 @@ export interface Swept {
   readonly late: number;
 }
 
-/** A piece of all that is due. */
+/** A piece of all that is due. What follows for other tasks is left to chores: it may be many times as much. */
 export function* sweep(change: Change): Ledger<Swept & { readonly isMore: boolean }> {
   const most = changedAtOnce;
   const lost = yield* all(overdueLeases, { now: change.ledgerMs, most });
@@ -49,12 +49,13 @@ export function* sweep(change: Change): Ledger<Swept & { readonly isMore: boolea
     const reason = `The lease of the worker ${worker} ended before it was done.`;
     yield* attemptEnded(change, task, 'lost');
     yield* tally(worker, task.type, { lost: 1 });
-    yield* attemptFailed(change, task, {
+    const { status } = yield* attemptFailed(change, task, {
       reason,
       mayRetry: true,
       delays: false,
       data: { worker, fence: task.fence, lost: true },
     });
+    if (status === 'failed') yield* begin('ended', task.seq);
   }
   const due = yield* all(dueRetries, { now: change.ledgerMs, most });
   for (const task of due)
@@ -62,7 +63,7 @@ export function* sweep(change: Change): Ledger<Swept & { readonly isMore: boolea
   const late = yield* all(passedDeadlines, { now: change.wallMs, most });
   for (const task of late) {
     if (isHeld(task.status)) yield* attemptEnded(change, task, 'cancelled');
-    const failed = yield* saveTask(
+    yield* saveTask(
       change,
       task,
       {
@@ -76,7 +77,7 @@ export function* sweep(change: Change): Ledger<Swept & { readonly isMore: boolea
       'task_failed',
       { deadline: true },
     );
-    yield* tellDependents(change, failed);
+    yield* begin('ended', task.seq);
   }
   return {
     lost: lost.length,
@@ -118,10 +119,10 @@ export function* trim(change: Change, beforeMs: number): Ledger<boolean> {
   const projects = yield* all(oldProjects, { before: beforeMs, most });
   for (const project of projects) yield* hideProject(change, project);
   const tasks = yield* all(oldTasks, { before: beforeMs, most });
-  for (const task of tasks) yield* forgetTask(change, task);
+  const forgotten = yield* forgetTasks(change, tasks, most);
   const events = yield* all(oldEvents, { before: beforeMs, most });
   yield* run(oldAnswers, { before: change.wallMs - answersKeptMs });
-  return Math.max(projects.length, tasks.length, events.length) === most;
+  return Math.max(projects.length, forgotten, events.length) >= most;
 }
 
 const batches = define<{ before: number }>()(({ db, given }) =>
