@@ -10,8 +10,10 @@ import {
   type StatusObject,
 } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { WebSocket } from 'ws';
 import { z } from 'zod';
 
+import { createToken } from '#runtime/access/tokens.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 import { readProtos, serviceIn } from '#runtime/wire/grpc/protos.ts';
 
@@ -197,6 +199,64 @@ test('Events come as they happen, after those that are asked for', async () => {
 });
 
 type Work = ClientDuplexStream<Message, Message>;
+
+describe('A token that carries a choice of tools', () => {
+  const ways: readonly (readonly [string, (secret: string) => Promise<boolean>])[] = [
+    [
+      'server-sent events',
+      async (secret) => {
+        const headers = { authorization: `Bearer ${secret}` };
+        const answer = await fetch(`${served.url}/events?after=0`, { headers });
+        await answer.body?.cancel();
+        return answer.status === 200;
+      },
+    ],
+    [
+      'WebSocket',
+      async (secret) => {
+        const headers = { authorization: `Bearer ${secret}` };
+        const socket = new WebSocket(`${served.url.replace('http', 'ws')}/socket`, { headers });
+        await once(socket, 'open');
+        socket.send(JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'listen', params: { after: 0 } }));
+        const [answer] = (await once(socket, 'message')) as [Buffer];
+        socket.terminate();
+        return answer.toString().includes('"listening":true');
+      },
+    ],
+    [
+      'gRPC',
+      async (secret) => {
+        using own = grpcClient({ url: served.url, token: secret }, service);
+        const stream = own.stream('WatchEvents', { after: 0 });
+        const told = await Promise.race([once(stream, 'data'), once(stream, 'error')]).catch(
+          (error: unknown) => [error],
+        );
+        stream.on('error', () => {}).cancel();
+        if (told[0] instanceof Error) expect(told[0]).toMatchObject({ code: status.PERMISSION_DENIED });
+        return !(told[0] instanceof Error);
+      },
+    ],
+  ];
+
+  test.each(ways)('listens by %s where list_task_events is in it, and else not', async (way, listens) => {
+    await newTasks({ title: 'Told of', requires: ['nobody'] });
+    const made = async (tool: string) => {
+      const name = `${tool}-${way.replaceAll(/\W/g, '')}`;
+      const token = { name, scope: ['orchestrator'], expiresAt: null, tools: [tool] };
+      const secret = await createToken(served.dataRoot, token);
+      await vi.waitFor(async () => {
+        const answer = await fetch(`${served.url}/events?after=x`, {
+          headers: { authorization: `Bearer ${secret}` },
+        });
+        expect(answer.status).not.toBe(401);
+      });
+      return secret;
+    };
+
+    expect(await listens(await made('list_task_events'))).toBe(true);
+    expect(await listens(await made('get_task'))).toBe(false);
+  });
+});
 
 describe("A worker's stream", () => {
   /** All that it was told, as it comes. */

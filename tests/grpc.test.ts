@@ -529,21 +529,25 @@ describe('When the process stops', () => {
     await using own = await serve(made.service);
     using mine = grpcClient(own, wire);
     using health = grpcClient({ url: own.url }, 'grpc.health.v1.Health');
+    using reflection = grpcClient(own, 'grpc.reflection.v1.ServerReflection');
     const held = mine.call('Hold', { id: 'a' });
     await made.moments.seen('a started');
     const listening = mine.stream('Listen', {});
     const talking = mine.talk('Talk');
     const watching = health.stream('Watch');
+    const reflecting = reflection.talk('ServerReflectionInfo');
+    const streams = [listening, talking, watching, reflecting];
     talking.write({ say: 'hello' });
-    await Promise.all([listening, talking, watching].map(async (stream) => once(stream, 'data')));
+    reflecting.write({ list_services: '' });
+    await Promise.all(streams.map(async (stream) => once(stream, 'data')));
     watching.resume();
-    const ends = Promise.all([listening, talking, watching].map(endOf));
+    const ends = Promise.all(streams.map(endOf));
 
     const stopped = own.stop();
     const codes = (await ends).map(({ code }) => code);
     made.moments.happen('a released');
 
-    expect(codes).toEqual([status.UNAVAILABLE, status.UNAVAILABLE, status.UNAVAILABLE]);
+    expect(codes).toEqual(streams.map(() => status.UNAVAILABLE));
     expect(await held).toEqual({});
     await stopped;
     expect((await failureOf(mine.call('Echo'))).code).toBe(status.UNAVAILABLE);

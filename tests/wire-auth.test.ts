@@ -1,13 +1,17 @@
 /** Who may call, and what: tokens and scopes as a client meets them. */
+import { createPrivateKey } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { Agent, request, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 
-import { createToken, revokeToken } from '#runtime/access/tokens.ts';
+import { assertionMs, Assertions, makeSigningKey } from '#runtime/access/assertions.ts';
+import { createToken, readTokens, revokeToken } from '#runtime/access/tokens.ts';
 
-import { eras, messagesIn } from '../scripts/bench/message.ts';
+import { eras, headersOf, messageOf, messagesIn } from '../scripts/bench/message.ts';
 import { callTool, codeOf, rpc, send } from './support/rpc.ts';
 import { serve, type Served } from './support/serve.ts';
 import { wireService } from './support/wire-service.ts';
@@ -217,4 +221,31 @@ test('A token that was narrowed does less at once, on connections that are open 
   expect(codeOf(await callTool(served, 'echo', { nonce: 'x' }, { token }))).toBeUndefined();
   // A stream was opened with more: its client listens anew, with what is left.
   for await (const message of messagesIn(stream)) expect(message.method).toMatch(/acknowledged$/);
+});
+
+test('What the gateway signed is good for its time, and no longer on a connection that is open', async () => {
+  vi.useFakeTimers({ toFake: ['Date'] });
+  onTestFinished(() => void vi.useRealTimers());
+  await using served = await serve(wireService().service);
+  using agent = {
+    pool: new Agent({ keepAlive: true, maxSockets: 1 }),
+    [Symbol.dispose]: () => agent.pool.destroy(),
+  };
+  const assertions = new Assertions('gateway', createPrivateKey(makeSigningKey(served.dataRoot, 'gateway')));
+  const token = assertions.ofToken(readTokens(served.dataRoot)[0]?.hash ?? '', 'wire', Date.now());
+  const ask = async () => {
+    const message = messageOf('tools/call', { name: 'echo', arguments: { nonce: 'x' } });
+    const headers = headersOf({ token }, message);
+    const outgoing = request(`${served.url}/mcp`, { agent: agent.pool, method: 'POST', headers });
+    outgoing.end(JSON.stringify(message));
+    const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
+    await incoming.toArray();
+    return { isReused: outgoing.reusedSocket, status: incoming.statusCode };
+  };
+
+  expect(await ask()).toEqual({ isReused: false, status: 200 });
+  vi.setSystemTime(Date.now() + assertionMs - 5_000);
+  expect(await ask()).toEqual({ isReused: true, status: 200 });
+  vi.setSystemTime(Date.now() + 10_000);
+  expect(await ask()).toEqual({ isReused: true, status: 401 });
 });

@@ -80,6 +80,18 @@ describe.each(eras)('In %s', (era) => {
     },
   );
 
+  test('an id of more than 1,000 characters is refused, and says why', async () => {
+    await using served = await serve(wireService().service);
+    const send = async (length: number) =>
+      sendChanged(served, era, (text) => text.replace('"ID"', JSON.stringify('x'.repeat(length))));
+
+    const { status, answer } = await send(1_001);
+    expect([status, answer.id, answer.error?.code]).toEqual([400, null, -32_600]);
+    expect(answer.error?.message).toContain('longer than 1,000 characters');
+
+    expect((await send(1_000)).answer.id).toBe('x'.repeat(1_000));
+  });
+
   test('a failure is told under both names for now', async () => {
     await using served = await serve(wireService().service);
 

@@ -10,8 +10,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 
 import { runModule } from '../../tests/support/child.ts';
 import { temporaryFolder } from '../../tests/support/serve.ts';
@@ -160,6 +161,34 @@ describe('Old segments', () => {
     const after = segments(folder.path);
     expect(before.filter((name) => !after.includes(name))).toEqual(before.slice(0, 2));
     expect((await verifyAudit(folder.path)).faults).toEqual([]);
+  });
+
+  test('stay also when the copy begins while they are about to go', async () => {
+    using folder = temporaryFolder();
+    await using trail = await AuditTrail.open(folder.path, fail, { segmentBytes: 1_000, keepBytes: 2_000 });
+    for (let round = 0; round < 8; round += 1) {
+      /* oxlint-disable no-await-in-loop -- one after the other */
+      for (let n = 0; n < 3; n += 1) trail.append(event('tool'));
+      await trail.sync();
+      using _cut = await trail.cut();
+      const copied = segments(folder.path);
+      for (let n = 0; n < 3; n += 1) {
+        trail.append(event('tool'));
+        await trail.sync();
+        await sleep(1);
+      }
+      expect(segments(folder.path)).toEqual(expect.arrayContaining(copied));
+      /* oxlint-enable no-await-in-loop */
+    }
+    for (let n = 0; n < 30; n += 1) {
+      trail.append(event('tool'));
+      await trail.sync(); // oxlint-disable-line no-await-in-loop -- one after the other
+    }
+    await vi.waitFor(async () => {
+      trail.append(event('tool'));
+      await trail.sync();
+      expect(segments(folder.path)).not.toContain('audit-000001.jsonl');
+    });
   });
 
   test('stay while a copy is made, and where they were tampered with', async () => {

@@ -189,6 +189,8 @@ export class AuditTrail implements AsyncDisposable {
     this.#appendSums();
     await this.sync();
     this.#holds += 1;
+    // One that is going at this moment is gone before anybody looks which there are.
+    await this.#expiring;
     return {
       head: this.#head,
       segment: segmentName(this.#segment),
@@ -354,7 +356,11 @@ export class AuditTrail implements AsyncDisposable {
     if (next?.previous === undefined) return;
     this.append(expiredUpTo(next));
     await this.sync();
-    for (const name of names.slice(0, count)) await rm(join(this.folder, name));
+    for (const name of names.slice(0, count)) {
+      // A copy may have begun meanwhile: they go the next time.
+      if (this.#holds > 0) break;
+      await rm(join(this.folder, name)); // oxlint-disable-line no-await-in-loop -- the oldest first
+    }
     syncFolder(this.folder);
   }
 

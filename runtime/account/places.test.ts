@@ -56,3 +56,19 @@ test('where eight end at once, again and again, many more wait as well, whicheve
 
   expect(await taken(places)).toBe(1_024);
 });
+
+test('a call that is cancelled while it waits leaves nothing with whoever was to tell it', async () => {
+  const places = new Places();
+  busy(places, 1);
+  const told = new Set<() => void>();
+  const waiting = places.wait('a', 'work', (act) => {
+    told.add(act);
+    return () => told.delete(act);
+  });
+
+  for (const act of told) act();
+
+  await expect(waiting).rejects.toMatchObject({ code: 'cancelled' });
+  expect(told.size).toBe(0);
+  expect(places.waiting).toBe(0);
+});

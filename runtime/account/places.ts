@@ -87,6 +87,7 @@ export class Places {
         resolve(this.#seat(caller, desk, name));
       };
       const forget = whenGone(() => {
+        forget();
         const at = desk.waiting.indexOf(begin);
         if (at >= 0) desk.waiting.splice(at, 1);
         reject(cancelled());

@@ -164,7 +164,7 @@ export async function startService(
   });
   const offer: Offer = { service, tools, deps, account, tasks, relay };
   mcp = tools.length > 0 || relay ? whenNeeded(offer, sessions) : undefined;
-  const streams = stack.use(new Streams(isCurrent));
+  const streams = stack.use(new Streams(isCurrent, log));
 
   const toolNames = new Set(tools.map(({ name }) => name));
   const isOurs = (name: string) => toolNames.has(name);
@@ -328,7 +328,7 @@ export async function startService(
     await server.drain(async () => {
       service.stopping?.(deps);
       listeners?.end();
-      sockets?.[Symbol.dispose]();
+      sockets?.stop(limits.drainMs);
       spoken?.end();
       await mcp?.endSubscriptions();
     });

@@ -6,6 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
+import { AssertionReader } from '../access/assertions.ts';
 import type { Caller } from '../access/tokens.ts';
 import { refusalRecord, type Account, type Exchange } from '../account/calls.ts';
 import { metaOf } from '../account/meta.ts';
@@ -19,6 +20,7 @@ import { bearerOf, insufficientScope, type ForeignCheck } from './foreign.ts';
 import { hasTooMuchOpen, type Loads } from './loads.ts';
 import { isOnlyLooking } from './looking.ts';
 import { modernVersion } from './plain-request.ts';
+import { flawOfId } from './request-id.ts';
 import type { Canary, Face } from '../service.ts';
 import type { Sessions } from './sessions.ts';
 import { answerSign, signOf, type VitalSigns } from './vital-signs.ts';
@@ -232,6 +234,8 @@ interface Recognised {
   readonly authorization: string | undefined;
   readonly sessionHeader: string | undefined;
   readonly caller: Caller;
+  /** What a process of the fleet has signed is good for a while only, and asked about each time: who checks it knows it again. */
+  readonly assertion: string | undefined;
   /** A session of this caller; `undefined` where none is named, or one that is not known. */
   readonly session: string | undefined;
 }
@@ -247,7 +251,7 @@ function recognise(request: IncomingMessage, options: GateOptions): Recognised |
     before &&
     before.authorization === authorization &&
     before.sessionHeader === sessionHeader &&
-    options.isCurrent(before.caller) &&
+    isStillGood(before, options) &&
     !(before.session !== undefined && options.sessions?.hasEnded(before.session))
   ) {
     return before;
@@ -257,10 +261,14 @@ function recognise(request: IncomingMessage, options: GateOptions): Recognised |
   if (!caller) return undefined;
   const isOpen = sessionHeader !== undefined && options.sessions?.isOpen(sessionHeader, caller);
   const session = isOpen ? sessionHeader : undefined;
-  const now: Recognised = { authorization, sessionHeader, caller, session };
+  const assertion = secret !== undefined && AssertionReader.isOne(secret) ? secret : undefined;
+  const now: Recognised = { authorization, sessionHeader, caller, assertion, session };
   recognised.set(socket, now);
   return now;
 }
+
+const isStillGood = ({ caller, assertion }: Recognised, { authenticate, isCurrent }: GateOptions): boolean =>
+  assertion === undefined ? isCurrent(caller) : authenticate(assertion) === caller;
 
 /** The newest revision has no sessions: what it says of one is not heard. */
 function sessionHeaderOf(headers: IncomingMessage['headers']): string | undefined {
@@ -477,19 +485,11 @@ function textOf(body: Buffer): string {
 function parsed(text: string, isRpc: boolean): unknown {
   try {
     const message = JSON.parse(text) as unknown;
-    return isRpc && hasLostId(message) ? new RefusedBody(invalidRequest, lostId) : message;
+    const flaw = isRpc ? flawOfId((message as { id?: unknown } | null)?.id) : undefined;
+    return flaw === undefined ? message : new RefusedBody(invalidRequest, flaw);
   } catch {
     return new RefusedBody(parseError, 'Parse error: the request body is not valid JSON');
   }
-}
-
-const lostId =
-  'The id must be a string, or an integer below 2^53: this one would not come back as it was sent';
-
-/** Whether the id is a number that JSON's readers round: an answer would carry another. */
-function hasLostId(message: unknown): boolean {
-  const { id } = (message ?? {}) as { id?: unknown };
-  return typeof id === 'number' && !Number.isSafeInteger(id);
 }
 
 /** The trace that the message itself names wins over the header's. */

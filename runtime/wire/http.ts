@@ -9,9 +9,10 @@ import { refusalRecord, type Account, type Exchange } from '../account/calls.ts'
 import { inForm } from './answer-form.ts';
 import { bearerOf, insufficientScope, originHeaders, type ForeignCheck } from './foreign.ts';
 import type { Admitted } from './gate.ts';
-import { eventsResponse, type Listeners } from './listening.ts';
+import { eventsResponse, streamHeaders, type Listeners } from './listening.ts';
 import type { Mcp } from './mcp.ts';
 import type { Sessions } from './sessions.ts';
+import type { Log } from '../account/log.ts';
 import { metricsType } from '../account/metrics.ts';
 import { mayUse } from '../access/choice.ts';
 import type { ErrorCode } from '../errors.ts';
@@ -46,14 +47,23 @@ const streamCheckMs = 250;
 /** Streams on which one token may listen at once. */
 const mostPerToken = 128;
 
+/** Of one that stays open, or is about to; given back when it is disposed. */
+export interface Place extends Disposable {
+  readonly caller: Caller;
+  /** Ends what has it. */
+  end: () => void;
+}
+
 /** Responses that stay open: they end when their token does. */
 export class Streams implements Disposable {
-  readonly #open = new Set<{ readonly caller: Caller; readonly end: () => void }>();
+  readonly #open = new Set<Place>();
   readonly #isCurrent: (caller: Caller) => boolean;
+  readonly #log: Pick<Log, 'error'>;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(isCurrent: (caller: Caller) => boolean) {
+  constructor(isCurrent: (caller: Caller) => boolean, log: Pick<Log, 'error'>) {
     this.#isCurrent = isCurrent;
+    this.#log = log;
   }
 
   /** Whether this token listens on as many streams as it may. */
@@ -63,21 +73,28 @@ export class Streams implements Disposable {
     return count >= mostPerToken;
   }
 
+  /** A place for one more, before it is begun: others that come meanwhile count it. `undefined` where all are taken. */
+  take(caller: Caller): Place | undefined {
+    return this.areTaken(caller) ? undefined : this.hold(caller, () => {});
+  }
+
   /** What stays open in another way. */
-  hold(caller: Caller, end: () => void): Disposable {
-    const stream = { caller, end };
-    this.#open.add(stream);
-    this.#timer ??= setInterval(() => this.#check(), streamCheckMs).unref();
-    return {
+  hold(caller: Caller, end: () => void): Place {
+    const place: Place = {
+      caller,
+      end,
       [Symbol.dispose]: () => {
-        this.#open.delete(stream);
+        this.#open.delete(place);
         if (this.#open.size === 0) this.#rest();
       },
     };
+    this.#open.add(place);
+    this.#timer ??= setInterval(() => this.#check(), streamCheckMs).unref();
+    return place;
   }
 
   #check(): void {
-    for (const stream of this.#open) if (!this.#isCurrent(stream.caller)) stream.end();
+    for (const place of this.#open) if (!this.#isCurrent(place.caller)) place.end();
   }
 
   #rest(): void {
@@ -85,23 +102,39 @@ export class Streams implements Disposable {
     this.#timer = undefined;
   }
 
-  /** The same response, which `end` can cut off. */
-  guard(response: Response, caller: Caller): Response {
-    if (!response.body) return response;
+  /** The same response, which can be cut off; it has the place, and gives it back. What breaks in it only the log hears. */
+  guard(response: Response, caller: Caller, traceId: string, place = this.hold(caller, () => {})): Response {
+    if (!response.body) {
+      place[Symbol.dispose]();
+      return response;
+    }
     const reader = response.body.getReader();
     const end = () => void reader.cancel().catch(() => {});
-    const held = this.hold(caller, end);
+    place.end = end;
     // However it ends: by itself, by us, by the client or by an error.
-    const forget = () => held[Symbol.dispose]();
+    const forget = () => place[Symbol.dispose]();
     reader.closed.then(forget, forget);
+    let isGone = false;
     const body = new ReadableStream<Uint8Array>(
       {
         pull: async (controller) => {
-          const { done, value } = await reader.read();
-          if (value) controller.enqueue(value);
-          if (done) controller.close();
+          try {
+            const { done, value } = await reader.read();
+            if (isGone) return;
+            if (value) controller.enqueue(value);
+            if (done) controller.close();
+          } catch (error) {
+            if (isGone) return;
+            this.#log.error('request_broke', { error, traceId });
+            // Events may end at any time; of anything else, a part must not be taken for the whole.
+            if (isEvents(response)) controller.close();
+            else controller.error(new Error(`Internal error (ref ${traceId}).`));
+          }
         },
-        cancel: end,
+        cancel: () => {
+          isGone = true;
+          end();
+        },
       },
       // What a client has not asked for is not made yet.
       { highWaterMark: 0 },
@@ -113,6 +146,9 @@ export class Streams implements Disposable {
     this.#rest();
   }
 }
+
+const isEvents = ({ headers }: Response): boolean =>
+  headers.get('content-type')?.startsWith('text/event-stream') ?? false;
 
 /** What comes with a request: a message that has passed the gate. Nothing where a test asks without a server. */
 interface Bindings {
@@ -141,6 +177,8 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     await next();
     if (face && context.req.path.startsWith(face.under) && context.res.status >= 400)
       context.res = await inFormOf(face, context.req, context.res);
+    // Hono answers HEAD as GET, and leaves the body lying: whoever makes it would wait for a reader for ever.
+    if (context.req.method === 'HEAD') await context.res.body?.cancel();
     context.res.headers.set('x-content-type-options', 'nosniff');
     if (origin !== undefined) allowOrigin(context.res.headers, origin);
     return undefined;
@@ -189,17 +227,22 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
         trace: continueTrace(context.req.header('traceparent')),
         outcome: undefined,
       };
-      if (listens(context.req.method, admitted?.message) && site.streams.areTaken(caller)) {
-        account.metrics.countRefusal('busy');
-        return refuse(
-          503,
-          `The token "${caller.name}" listens on ${mostPerToken} streams already: end one, and try again.`,
-          { 'retry-after': '1' },
-        );
-      }
+      const isListening = listens(context.req.method, admitted?.message);
+      using stack = new DisposableStack();
+      const place = isListening ? site.streams.take(caller) : undefined;
+      if (isListening && !place) return tooMany(site, caller);
+      if (place) stack.use(place);
       const asked = context.req.header('mcp-session-id');
       if (site.sessions && !admitted && asked !== undefined) {
-        return inSession(site, site.sessions, asked, caller, context.req.method);
+        const stream = inSession(site, site.sessions, asked, caller, context.req.method);
+        if (!(stream instanceof ReadableStream)) return stream;
+        stack.move();
+        return site.streams.guard(
+          new Response(stream, { headers: streamHeaders }),
+          caller,
+          exchange.trace.traceId,
+          place,
+        );
       }
       if (site.sessions && !admitted && context.req.method !== 'POST') {
         return refuse(405, 'Messages are sent by POST.', { allow: 'POST' });
@@ -212,9 +255,12 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
         mcp.fetch(request, exchange, admitted?.message),
       );
       if (exchange.outcome !== undefined) admitted?.accepted?.();
-      const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
-      const answer = isStream ? site.streams.guard(response, caller) : new Response(response.body, response);
+      const isStream = isEvents(response);
+      const answer = isStream
+        ? site.streams.guard(response, caller, exchange.trace.traceId, place)
+        : new Response(response.body, response);
       if (isStream) {
+        stack.move();
         answer.headers.set('x-accel-buffering', 'no');
         // Whether the connection is kept is the server's to say, who may be stopping.
         answer.headers.delete('connection');
@@ -283,7 +329,12 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       const { tool } = listeners.listened;
       if (tool && !mayUse(caller, account.choosable(tool)))
         return notChosen(site, context, caller, tool.name);
-      return opened(site, context, caller, async () => eventsResponse(listeners, context.req.raw, caller));
+      return opened(site, context, caller, async (traceId) =>
+        eventsResponse(listeners, context.req.raw, caller, (error) => {
+          account.log.error('request_broke', { error, traceId });
+          return `Internal error (ref ${traceId}).`;
+        }),
+      );
     });
   }
 
@@ -378,28 +429,35 @@ const outcomes: ReadonlyMap<number, ErrorCode> = new Map([
   [503, 'unavailable'],
 ]);
 
+function tooMany({ account }: Site, { name }: Caller): Response {
+  account.metrics.countRefusal('busy');
+  return refuse(
+    503,
+    `The token "${name}" listens on ${mostPerToken} streams already: end one, and try again.`,
+    { 'retry-after': '1' },
+  );
+}
+
 /** An answer that may stay open, of which each token has so many. It is recorded. */
 async function opened(
-  { account, streams }: Site,
+  site: Site,
   context: Context,
   caller: Caller,
-  begin: () => Promise<Response>,
+  begin: (traceId: string) => Promise<Response>,
 ): Promise<Response> {
-  if (streams.areTaken(caller)) {
-    account.metrics.countRefusal('busy');
-    return refuse(
-      503,
-      `The token "${caller.name}" listens on ${mostPerToken} streams already: end one, and try again.`,
-      {
-        'retry-after': '1',
-      },
-    );
-  }
-  const response = await begin();
+  const { account, streams } = site;
+  const { traceId } = continueTrace(context.req.header('traceparent'));
+  const place = streams.take(caller);
+  if (!place) return tooMany(site, caller);
+  using stack = new DisposableStack();
+  stack.use(place);
+  const response = await begin(traceId);
   const method = `${context.req.method} ${context.req.routePath}`;
   const outcome = response.ok ? 'ok' : (outcomes.get(response.status) ?? 'invalid_input');
   account.audit.appendCall(refusalRecord(account, { caller: caller.name, method, outcome }), false);
-  return response.ok ? streams.guard(response, caller) : response;
+  if (!response.ok) return response;
+  stack.move();
+  return streams.guard(response, caller, traceId, place);
 }
 
 /** Calls a route of the gateway's, whose answer ends with the caller's token. */
@@ -426,7 +484,7 @@ async function relayed(
   if (audit.full)
     return refuse(503, 'The audit trail cannot be written, so no calls are taken.', { 'retry-after': '5' });
   if (route.effect !== undefined && route.effect !== 'read') record('ok');
-  return streams.guard(await route.handle(request.raw, deps, caller.name, request.param()), caller);
+  return streams.guard(await route.handle(request.raw, deps, caller.name, request.param()), caller, traceId);
 }
 
 /** Calls a route of administrators: recorded, on disk before the answer. */
@@ -481,12 +539,12 @@ type Message =
 
 /** What a session asks for without a message: to listen, or to end. */
 function inSession(
-  { account, streams }: Site,
+  { account }: Site,
   sessions: Sessions,
   id: string,
   caller: Caller,
   method: string,
-): Response {
+): Response | ReadableStream<Uint8Array> {
   if (!sessions.isOpen(id, caller))
     return refuse(404, 'The session is not known here, or has ended: initialize anew.');
   if (method === 'DELETE') {
@@ -502,16 +560,9 @@ function inSession(
     );
   }
   const stream = sessions.listen(id, caller.name);
-  if (!stream) {
-    account.metrics.countRefusal('busy');
-    return refuse(503, `The token "${caller.name}" has too many sessions: end one.`, { 'retry-after': '1' });
-  }
-  const headers = {
-    'content-type': 'text/event-stream',
-    'cache-control': 'no-cache, no-transform',
-    'x-accel-buffering': 'no',
-  };
-  return streams.guard(new Response(stream, { headers }), caller);
+  if (stream) return stream;
+  account.metrics.countRefusal('busy');
+  return refuse(503, `The token "${caller.name}" has too many sessions: end one.`, { 'retry-after': '1' });
 }
 
 /** Whether the answer will stay open: in both eras, clients ask for that in a way of its own. */
@@ -575,7 +626,7 @@ function snapshot({ account, snapshots, streams }: Site, caller: Caller, body: s
     return refuse(409, 'Another snapshot is being taken: try again when it has ended.');
   }
   const headers = { 'content-type': 'application/octet-stream', 'cache-control': 'no-store' };
-  return streams.guard(new Response(stream, { headers }), caller);
+  return streams.guard(new Response(stream, { headers }), caller, traceId);
 }
 
 /** The records of calls, for whoever keeps a copy of them. Reading leaves no record itself: it would never come to an end. */

@@ -55,17 +55,34 @@ export class Listeners {
   }
 }
 
-const toldOf = ({ code, message, hint }: ToolError) => ({
+interface Told {
+  readonly error: string;
+  readonly code: ErrorCode;
+  readonly hint?: string;
+}
+
+const toldOf = ({ code, message, hint }: ToolError): Told => ({
   error: message,
   code,
   ...(hint !== undefined && { hint }),
 });
 
-/** The answer to `GET /events`: a stream, or why there is none. */
+export const streamHeaders = {
+  'content-type': 'text/event-stream',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+};
+
+/**
+ * The answer to `GET /events`: a stream, or why there is none. Who asks by `HEAD` begins none.
+ *
+ * @param broke told of a fault of ours; returns what its client is told of it.
+ */
 export async function eventsResponse(
   listeners: Listeners,
-  { url, headers }: Pick<Request, 'url' | 'headers'>,
+  { method, url, headers }: Pick<Request, 'method' | 'url' | 'headers'>,
   caller: Caller,
+  broke: (error: unknown) => string,
 ): Promise<Response> {
   const gone = new AbortController();
   let events: AsyncIterator<ListenedEvent>;
@@ -76,6 +93,10 @@ export async function eventsResponse(
       ...(resumesBy !== undefined && lastSeen !== null && { [resumesBy]: lastSeen }),
       ...Object.fromEntries(new URL(url).searchParams),
     };
+    if (method === 'HEAD') {
+      parametersOf(listeners.listened, given);
+      return new Response(null, { headers: streamHeaders });
+    }
     events = (await listeners.begin(given, caller, gone.signal))[Symbol.asyncIterator]();
   } catch (error) {
     if (!(error instanceof ToolError)) throw error;
@@ -100,8 +121,16 @@ export async function eventsResponse(
           }
         } catch (error) {
           // Such as: the agent has left, or the store is away. Who listens is told, and the stream ends.
-          if (!(error instanceof ToolError)) throw error;
-          controller.enqueue(encoder.encode(eventText({ event: 'error', data: toldOf(error) })));
+          if (gone.signal.aborted) return;
+          if (listeners.isStopping && error instanceof Error && error.name === 'AbortError') {
+            controller.close();
+            return;
+          }
+          const data =
+            error instanceof ToolError
+              ? toldOf(error)
+              : ({ error: broke(error), code: 'internal' } satisfies Told);
+          controller.enqueue(encoder.encode(eventText({ event: 'error', data })));
           controller.close();
         } finally {
           clearTimeout(timer);
@@ -114,13 +143,7 @@ export async function eventsResponse(
     },
     { highWaterMark: 0 },
   );
-  return new Response(body, {
-    headers: {
-      'content-type': 'text/event-stream',
-      'cache-control': 'no-cache, no-transform',
-      'x-accel-buffering': 'no',
-    },
-  });
+  return new Response(body, { headers: streamHeaders });
 }
 
 /** JSON has no line breaks, so one line of data is enough. @see https://html.spec.whatwg.org/multipage/server-sent-events.html */

@@ -76,6 +76,11 @@ export async function listen(
       requestTimeout: limits.requestMs,
       connectionsCheckingInterval: limits.slowCheckMs,
       keepAliveTimeout: limits.keepAliveMs,
+      // What asks for anything else goes on in HTTP/1.1: https://www.rfc-editor.org/rfc/rfc9110#section-7.8
+      ...(upgrade && {
+        shouldUpgradeCallback: ({ headers }: IncomingMessage) =>
+          headers.upgrade?.toLowerCase() === 'websocket',
+      }),
     },
     listener,
   );

@@ -31,11 +31,14 @@ import type { Connections } from './connections.ts';
 import { bearerOf, insufficientScope, type ForeignCheck } from './foreign.ts';
 import type { Streams } from './http.ts';
 import type { Listeners } from './listening.ts';
+import { flawOfId } from './request-id.ts';
 
 /** Calls and listeners of one connection that are at work. */
 const mostAtOnce = 256;
 /** Answers that a client does not read: beyond it, the connection ends. */
 const mostUnreadBytes = 32 * 1024 * 1024;
+/** Frames that wait for their turn: beyond either, nothing more is read until these are worked off. */
+const mostWaiting = { frames: 256, bytes: 1024 * 1024 };
 /** Who does not answer a ping before the next is gone. */
 const pingMs = 30_000;
 
@@ -47,7 +50,7 @@ const rpc = { parse: -32_700, request: -32_600, method: -32_601, params: -32_602
 
 const frame = z.object({
   jsonrpc: z.literal('2.0'),
-  id: z.union([z.string().max(200), z.int()]).optional(),
+  id: z.union([z.string(), z.int()]).optional(),
   method: z.string(),
   params: z.record(z.string(), z.unknown()).default({}),
 });
@@ -71,8 +74,10 @@ export interface SocketOptions {
   readonly answers?: Relay['answers'] | undefined;
 }
 
-export interface Sockets extends Disposable {
+export interface Sockets {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** Takes no more calls; each connection ends when none of its calls is at work, or after so long. */
+  stop(drainMs: number): void;
 }
 
 interface Refused {
@@ -146,7 +151,7 @@ export function openSockets(options: SocketOptions): Sockets {
       server.handleUpgrade(request, socket, head, (ws) => {
         const session = new SocketSession(ws, caller, options);
         open.add(session);
-        const held = streams.hold(caller, () => ws.close(closing.policy, 'the token has ended'));
+        const held = streams.hold(caller, () => session.end(closing.policy, 'the token has ended'));
         account.audit.appendCall(
           refusalRecord(account, { caller: caller.name, method: `GET ${path}`, outcome: 'ok' }),
           false,
@@ -157,8 +162,8 @@ export function openSockets(options: SocketOptions): Sockets {
         });
       });
     },
-    [Symbol.dispose]() {
-      for (const session of open) session.end();
+    stop(drainMs) {
+      for (const session of open) session.stop(drainMs);
       server.close();
     },
   };
@@ -196,6 +201,9 @@ class SocketSession {
   /** By id: what is at work and can be taken back. */
   readonly #atWork = new Map<string | number, AbortController>();
   readonly #timer: NodeJS.Timeout;
+  readonly #waiting = { frames: 0, bytes: 0 };
+  #callsAtWork = 0;
+  #isStopping = false;
   #hasAnswered = true;
 
   constructor(ws: WebSocket, caller: Caller, options: SocketOptions) {
@@ -208,8 +216,8 @@ class SocketSession {
       this.#hasAnswered = true;
     });
     ws.on('message', (data, isBinary) => {
-      if (isBinary) ws.close(closing.unsupported, 'frames are text');
-      else takeTurn(caller.name, () => this.#take(data as Buffer));
+      if (isBinary) this.end(closing.unsupported, 'frames are text');
+      else if (!this.#gone.signal.aborted) this.#queue(data as Buffer);
     });
     // What is wrong with a frame has ended the connection already, with the code that says so.
     ws.on('error', () => {});
@@ -219,13 +227,31 @@ class SocketSession {
     });
   }
 
-  end(): void {
-    this.#ws.close(closing.goingAway, 'the service stops');
-    // Who does not say goodbye is cut off.
+  stop(drainMs: number): void {
+    this.#isStopping = true;
+    setTimeout(() => this.#goAway(), drainMs).unref();
+    this.#goAwayIfDone();
+  }
+
+  #goAwayIfDone(): void {
+    if (this.#isStopping && this.#callsAtWork + this.#waiting.frames === 0) this.#goAway();
+  }
+
+  #goAway(): void {
+    this.end(closing.goingAway, 'the service stops');
+  }
+
+  /** What runs is stopped, and nothing more is taken: a client that does not say goodbye could go on sending. */
+  end(code: number, why: string): void {
+    if (this.#gone.signal.aborted) return;
+    this.#gone.abort();
+    this.#ws.close(code, why);
     setTimeout(() => this.#ws.terminate(), goodbyeMs).unref();
   }
 
   #ping(): void {
+    // Of one that is not read, the answer to the last ping is not heard either.
+    if (this.#ws.isPaused) return;
     if (!this.#hasAnswered) {
       this.#ws.terminate();
       return;
@@ -234,7 +260,23 @@ class SocketSession {
     this.#ws.ping();
   }
 
+  /** Takes it in a turn of the caller. A client that sends more quickly than that is read no further. */
+  #queue(bytes: Buffer): void {
+    const waiting = this.#waiting;
+    waiting.frames += 1;
+    waiting.bytes += bytes.length;
+    if (waiting.frames >= mostWaiting.frames || waiting.bytes >= mostWaiting.bytes) this.#ws.pause();
+    takeTurn(this.#caller.name, () => {
+      waiting.frames -= 1;
+      waiting.bytes -= bytes.length;
+      this.#take(bytes);
+      if (waiting.frames === 0 && this.#ws.isPaused) this.#ws.resume();
+      this.#goAwayIfDone();
+    });
+  }
+
   #take(bytes: Buffer): void {
+    if (this.#gone.signal.aborted) return;
     let id: Frame['id'];
     try {
       const message = frameOf(bytes);
@@ -283,11 +325,19 @@ class SocketSession {
           : undefined;
     if (!act)
       throw new RpcFailure(rpc.method, `There is no method ${method} here: tools/call, listen, unlisten.`);
+    if (this.#isStopping)
+      throw new ToolError('unavailable', 'The service stops.', { hint: 'Connect again.' });
     const own = new AbortController();
+    const calls = method === 'tools/call' ? 1 : 0;
     this.#atWork.set(id, own);
+    this.#callsAtWork += calls;
     act(AbortSignal.any([own.signal, this.#gone.signal]))
       .catch((error: unknown) => this.#fail(id, error))
-      .finally(() => this.#atWork.delete(id));
+      .finally(() => {
+        this.#atWork.delete(id);
+        this.#callsAtWork -= calls;
+        this.#goAwayIfDone();
+      });
   }
 
   async #call(
@@ -414,5 +464,7 @@ function frameOf(bytes: Buffer): Frame {
       rpc.request,
       'The frame is no request of JSON-RPC 2.0: {"jsonrpc":"2.0","id":1,"method":"tools/call","params":{...}}.',
     );
+  const flaw = flawOfId(parsed.data.id);
+  if (flaw !== undefined) throw new RpcFailure(rpc.request, flaw);
   return parsed.data;
 }

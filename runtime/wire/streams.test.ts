@@ -6,7 +6,7 @@ import type { Caller } from '../access/tokens.ts';
 import { Streams } from './http.ts';
 
 test('a stream makes nothing that its client has not asked for', async () => {
-  using streams = new Streams(() => true);
+  using streams = new Streams(() => true, { error: () => {} });
   let made = 0;
   const body = new ReadableStream<Uint8Array>(
     {
@@ -17,7 +17,7 @@ test('a stream makes nothing that its client has not asked for', async () => {
     },
     { highWaterMark: 0 },
   );
-  const guarded = streams.guard(new Response(body), { name: 'a' } as Caller);
+  const guarded = streams.guard(new Response(body), { name: 'a' } as Caller, '');
   const reader = (guarded.body as ReadableStream<Uint8Array>).getReader();
   await nextTurn();
   expect(made).toBe(0);

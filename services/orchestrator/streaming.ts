@@ -6,6 +6,7 @@ import type { Listened, ListenedEvent } from '#runtime/service.ts';
 import { projectIdField, taskIdField } from './fields.ts';
 import { eventsAfter, filterOf, newestSeq, type EventFilter } from './ledger/events.ts';
 import type { Orchestrator } from './orchestrator.ts';
+import { listTaskEvents } from './tools/events.ts';
 
 const parameters = z.object({
   /** seq of the last event that is known; without it, what happens from now on. */
@@ -19,6 +20,7 @@ const readAtOnce = 100;
 /** Each event is named by its type; its id is its place, with which a client goes on after a break. */
 export const listened: Listened<Orchestrator> = {
   effect: 'read',
+  tool: listTaskEvents,
   parameters,
   async listen(given, orchestrator, { signal }) {
     const { after, ...wish } = given as z.output<typeof parameters>;

@@ -9,6 +9,7 @@ import {
   type Failure,
   type Wire,
 } from '../../account/calls.ts';
+import { mayUse } from '../../access/choice.ts';
 import { covers } from '../../access/scope.ts';
 import { cancelled, ToolError } from '../../errors.ts';
 import type { Conversation, Outcome, Relayed, Talk } from '../../service.ts';
@@ -84,7 +85,7 @@ export function faceOf(options: FaceOptions) {
 
   /** A stream that is open until it ends by itself, or its client, its token or the process does. */
   async function* holding(
-    { name, parent }: DescMethod,
+    desc: DescMethod,
     { exchange, gone, cutOff }: Held,
     begin: (signal: AbortSignal) => AsyncIterable<object>,
   ): AsyncGenerator<object> {
@@ -96,13 +97,12 @@ export function faceOf(options: FaceOptions) {
     };
     const stop = () => end(new ToolError('unavailable', 'The service stops.', { hint: 'Connect again.' }));
     try {
-      if (streams.areTaken(caller)) throw tooManyStreams(caller.name);
-      using _held = streams.hold(caller, () =>
-        end(notAuthenticated('The token has ended, or may do less now.')),
-      );
+      using place = streams.take(caller);
+      if (!place) throw tooManyStreams(caller.name);
+      place.end = () => end(notAuthenticated('The token has ended, or may do less now.'));
       if (stopping.aborted) stop();
       stopping.addEventListener('abort', stop);
-      const method = `gRPC ${parent.name}/${name}`;
+      const method = nameOf(desc);
       account.audit.appendCall(refusalRecord(account, { caller: caller.name, method, outcome: 'ok' }), false);
       yield* begin(AbortSignal.any([gone, ended.signal]));
       gone.throwIfAborted();
@@ -125,21 +125,39 @@ export function faceOf(options: FaceOptions) {
   /** Tells what happens: the next event is asked for when the one before has been taken. */
   function listened(method: DescMethod, whom: Listeners): Many {
     return {
-      many: (given, held) =>
-        holding(method, held, async function* events(signal) {
-          const { caller } = held.exchange;
-          requireListening(caller, whom);
+      async *many(given, held) {
+        const { caller } = held.exchange;
+        requireListening(method, caller, whom);
+        yield* holding(method, held, async function* events(signal) {
           yield* await whom.begin(given, caller, signal);
-        }),
+        });
+      },
     };
   }
 
   /** @throws ToolError forbidden. */
-  function requireListening({ name, scope }: Exchange['caller'], { listened: { effect } }: Listeners): void {
-    if (covers(account.allowed(scope), effect)) return;
+  function requireListening(
+    method: DescMethod,
+    caller: Exchange['caller'],
+    { listened: { effect, tool } }: Listeners,
+  ): void {
+    const { name } = caller;
+    const isCovered = covers(account.allowed(caller.scope), effect);
+    if (isCovered && (!tool || mayUse(caller, account.choosable(tool)))) return;
     account.metrics.countRefusal('forbidden');
-    const hint = `It needs the scope ${account.service}:${effect}. See: flotilla token create --help`;
-    throw new ToolError('forbidden', `The token "${name}" may not listen here.`, { hint });
+    const refusal = { caller: name, method: nameOf(method), outcome: 'forbidden' };
+    account.audit.appendCall(refusalRecord(account, refusal), false);
+    throw isCovered
+      ? new ToolError(
+          'forbidden',
+          `The token "${name}" was not made for ${tool?.name}, which does the same.`,
+          {
+            hint: 'It carries a choice of tools. See: flotilla token create --help',
+          },
+        )
+      : new ToolError('forbidden', `The token "${name}" may not listen here.`, {
+          hint: `It needs the scope ${account.service}:${effect}. See: flotilla token create --help`,
+        });
   }
 
   function conversation(method: DescMethod, { converse }: Conversation<unknown>): Talked {
@@ -246,6 +264,8 @@ class GrpcWire implements Wire {
   }
 }
 
+const nameOf = ({ name, parent }: DescMethod) => `gRPC ${parent.name}/${name}`;
+
 const tellsNobody = () => {};
 
 /** Of a result, as `metaOf` writes it. */
@@ -270,7 +290,7 @@ function valueOf(
 }
 
 /** What comes, until the signal is aborted. */
-async function* until<Item>(signal: AbortSignal, items: AsyncIterable<Item>): AsyncGenerator<Item> {
+export async function* until<Item>(signal: AbortSignal, items: AsyncIterable<Item>): AsyncGenerator<Item> {
   const iterator = items[Symbol.asyncIterator]();
   while (!signal.aborted) {
     const next = await new Promise<IteratorResult<Item>>((resolve, reject) => {

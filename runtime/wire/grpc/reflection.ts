@@ -2,7 +2,8 @@
 import { toBinary, type DescFile, type DescService, type FileRegistry } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 
-import type { Talked } from './face.ts';
+import { ToolError } from '../../errors.ts';
+import { until, type Talked } from './face.ts';
 import { codes } from './status.ts';
 
 interface Asked {
@@ -13,8 +14,15 @@ interface Asked {
   readonly all_extension_numbers_of_type?: string;
 }
 
-/** @param protos where the services, and what they need, are found by name. */
-export function reflectionOf(services: readonly DescService[], protos: readonly FileRegistry[]): Talked {
+/**
+ * @param protos where the services, and what they need, are found by name.
+ * @param stopping aborted when the process begins to stop: a client that has more to ask would hold it up.
+ */
+export function reflectionOf(
+  services: readonly DescService[],
+  protos: readonly FileRegistry[],
+  stopping: AbortSignal,
+): Talked {
   const files = new Map<string, DescFile>();
   const add = (file: DescFile) => {
     if (files.has(nameOf(file))) return;
@@ -51,7 +59,10 @@ export function reflectionOf(services: readonly DescService[], protos: readonly 
 
   return {
     async *talked(heard) {
-      for await (const original_request of heard) yield { original_request, ...answerTo(original_request) };
+      for await (const original_request of until(stopping, heard))
+        yield { original_request, ...answerTo(original_request) };
+      if (stopping.aborted)
+        throw new ToolError('unavailable', 'The service stops.', { hint: 'Connect again.' });
     },
   };
 }

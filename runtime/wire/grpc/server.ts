@@ -99,7 +99,7 @@ export function openGrpc(options: GrpcOptions): Grpc {
     statuses: told,
     stopping: stopping.signal,
   });
-  const reflect = reflectionOf(services, [protos, standard]);
+  const reflect = reflectionOf(services, [protos, standard], stopping.signal);
 
   const methods = new Map<string, Found>();
   const add = (desc: DescMethod, method: Method) =>
