@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
@@ -235,6 +236,36 @@ test('a service records who called, and not the gateway; the gateway records wha
     expect(here).toMatch(/"caller":"owner"[^}]*"sequentialthinking"[^}]*"forbidden"/);
   });
   expect((await verifyAudit(`${gateway.dataRoot}/gateway/audit`)).faults).toEqual([]);
+});
+
+test('words of a client become no figure and no record', async () => {
+  const token = await tokenWith('wordy', 'memory:read');
+  const taskId = 'memory.none';
+  const long = `tasks/${'x'.repeat(100_000)}`;
+  for (const method of ['tasks/of-my-own', long])
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    expect((await rpc(gateway, method, { taskId }, { token, era: 'legacy' })).error?.code).toBe(-32_601);
+  for (const name of ['search_nodes', 'create_entities']) {
+    const headers = { 'mcp-protocol-version': `my-own-${name}` };
+    // oxlint-disable-next-line no-await-in-loop -- likewise
+    await callTool(gateway, name, { query: 'x' }, { token, era: 'legacy', headers });
+  }
+  for (const era of eras)
+    // oxlint-disable-next-line no-await-in-loop -- likewise
+    expect((await rpc(gateway, 'tasks/get', { taskId }, { token, era })).error).toBeDefined();
+
+  const metrics = await (await fetch(`${gateway.url}/metrics`)).text();
+  expect(metrics).not.toMatch(/my-own|of-my-own|xxx/);
+  expect(metrics).toMatch(/mcp_method_name="tasks\/get"/);
+  expect(metrics).toMatch(/gen_ai_tool_name="search_nodes"[^}]*mcp_protocol_version="other"/);
+  expect(metrics).toMatch(/mcp_protocol_version="2026-07-28"/);
+  expect(metrics).toMatch(/mcp_protocol_version="2025-11-25"/);
+  const trail = `${gateway.dataRoot}/gateway/audit`;
+  await vi.waitFor(() =>
+    expect(readFileSync(`${trail}/audit-000001.jsonl`, 'utf8')).toMatch(/"wordy"[^}]*"create_entities"/),
+  );
+  expect(readFileSync(`${trail}/audit-000001.jsonl`, 'utf8')).not.toMatch(/of-my-own|xxx/);
+  expect((await verifyAudit(trail)).faults).toEqual([]);
 });
 
 test('a header and a body that disagree are refused by the service', async () => {
