@@ -321,6 +321,30 @@ test('what call_tool calls tells how far it is', async () => {
   }
 });
 
+/** A session, and how it takes a call back. */
+async function sessionAt(target: Served) {
+  const begun = await send(
+    target,
+    'initialize',
+    { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'test', version: '1' } },
+    { era: 'legacy' },
+  );
+  const headers = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
+  const cancel = async (requestId: number) =>
+    fetch(`${target.url}/mcp`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${target.token}`,
+        'content-type': 'application/json',
+        accept: 'application/json, text/event-stream',
+        'mcp-protocol-version': '2025-11-25',
+        ...headers,
+      },
+      body: JSON.stringify({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId } }),
+    });
+  return { headers, cancel };
+}
+
 test.each([
   ['slow_tool', {}],
   ['call_tool', { name: 'slow_tool', arguments: {} }],
@@ -330,30 +354,74 @@ test.each([
     response.once('close', () => gone.resolve());
   });
   await using alone = await serveBehind([], { others: [hanging.upstream] });
-  const begun = await send(
-    alone.gateway,
-    'initialize',
-    { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'test', version: '1' } },
-    { era: 'legacy' },
-  );
-  const headers = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
+  const { headers, cancel } = await sessionAt(alone.gateway);
   const call = callTool(alone.gateway, name, args, { era: 'legacy', headers, id: 7 });
   await hanging.called;
 
-  await fetch(`${alone.gateway.url}/mcp`, {
-    method: 'POST',
-    headers: {
-      authorization: `Bearer ${alone.gateway.token}`,
-      'content-type': 'application/json',
-      accept: 'application/json, text/event-stream',
-      'mcp-protocol-version': '2025-11-25',
-      ...headers,
-    },
-    body: JSON.stringify({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 7 } }),
-  });
+  await cancel(7);
 
   await gone.promise;
   expect(codeOf(await call)).toBe('cancelled');
+});
+
+test('a session that takes a call back whose answer has begun hears so, and the answer ends', async () => {
+  const progress = 'event: message\ndata: {"jsonrpc":"2.0","method":"notifications/progress"}\n\n';
+  const half = 'event: message\ndata: {"jso';
+  const stream = { 'content-type': 'text/event-stream' };
+  const begun: [headers: Record<string, string>, text: string][] = [
+    [stream, ''],
+    [stream, progress],
+    [stream, progress + half],
+    [{ ...stream, 'content-length': '500' }, progress],
+    [{ 'content-type': 'application/json', 'content-length': '99' }, '{"jsonrpc":'],
+  ];
+  const ended: string[] = [];
+  await using hanging = await standIn((response) => {
+    const [headers, text] = begun[ended.length] as (typeof begun)[number];
+    response.writeHead(200, headers).flushHeaders();
+    response.write(text);
+  });
+  await using alone = await serveBehind([], { others: [hanging.upstream] });
+  // Answers to it are not held until it is known how long they are.
+  const any = { name: 'any', scope: ['*'], expiresAt: null, resultTokens: 0 };
+  const token = await createToken(alone.gateway.dataRoot, any);
+  await vi.waitFor(async () =>
+    expect((await rpc(alone.gateway, 'tools/list', {}, { token })).error).toBeUndefined(),
+  );
+  const { headers, cancel } = await sessionAt({ ...alone.gateway, token });
+  for (const [id, [, text]] of begun.entries()) {
+    const params = { name: 'slow_tool', arguments: {} };
+    const options = { era: 'legacy', headers, token, id } as const;
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const { body } = await send(alone.gateway, 'tools/call', params, options);
+    let heard = '';
+    let cancelled = text === '' ? cancel(id) : undefined;
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- likewise
+      for await (const chunk of body as unknown as AsyncIterable<Uint8Array>) {
+        heard += Buffer.from(chunk).toString();
+        if (heard.length >= text.length) cancelled ??= cancel(id);
+      }
+    } catch {
+      heard += '!';
+    }
+    // oxlint-disable-next-line no-await-in-loop -- likewise
+    await cancelled;
+    ended.push(heard);
+  }
+
+  const [last = ''] = ended;
+  const [answer] = await Array.fromAsync(messagesIn(new Response(last, { headers: stream })));
+  expect(answer).toMatchObject({ id: 0, result: { _meta: { 'dev.flotilla/outcome': 'cancelled' } } });
+  expect(codeOf(answer as Rpc)).toBe('cancelled');
+  expect(ended.slice(1)).toEqual([
+    progress + last.replace('"id":0', '"id":1'),
+    progress + half,
+    `${progress}!`,
+    '{"jsonrpc":!',
+  ]);
+  const metrics = await (await fetch(`${alone.gateway.url}/metrics`)).text();
+  expect(metrics).toMatch(/duration_seconds_count\{[^}]*"slow_tool"[^}]*error_type="cancelled"[^}]*\} 5/);
 });
 
 test('nobody listens for what the token may not read, or for more than a service can be told', async () => {
