@@ -264,7 +264,7 @@ export class Gateway implements AsyncDisposable {
       fitting: method === 'tools/call' ? this.#fittingOf(params, exchange) : undefined,
       whenGone: this.#whenGone(asked, admitted, response),
     };
-    const refused = this.#admission.refusalOf(account, exchange.caller, route, errand);
+    const refused = this.#admission.refusalOf(account, exchange, route, errand);
     if (refused) {
       const responseBytes = answerFailure(response, exchange, errand, refused);
       recordAnswer(account, exchange, route.behind.name, errand, refused, { ...errand, responseBytes });
@@ -272,6 +272,7 @@ export class Gateway implements AsyncDisposable {
     }
     const { behind } = route;
     if ('server' in behind) {
+      this.#admission.goesOn(exchange);
       otherwise();
       return;
     }
@@ -420,7 +421,7 @@ export class Gateway implements AsyncDisposable {
     const { effect, behind } = route;
     const errand = { method, target: targetOf(method, params), effect, model: modelIn(params) };
     const refused =
-      this.#admission.refusalOf(account, asked.exchange.caller, route, errand) ??
+      this.#admission.refusalOf(account, asked.exchange, route, errand) ??
       (method === 'tools/call' && hasEndlessNumber(params['arguments'])
         ? endlessNumber(String(name))
         : undefined) ??
