@@ -178,7 +178,7 @@ export class Gateway implements AsyncDisposable {
         'resources/read': answer('resources/read'),
         'completion/complete': answer('completion/complete'),
       },
-      begun: (session, params) => this.#sessions.begin(session, params),
+      begun: (session, params, { hash }) => this.#sessions.begin(session, hash, params),
       capabilities: (isModern) => ({
         ...(!isModern &&
           this.standing.upstreams.some(({ keepsSessions }) => keepsSessions) && { logging: {} }),

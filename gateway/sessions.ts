@@ -7,34 +7,79 @@ import { version } from '#runtime/process/version.ts';
 import { LineError } from './line.ts';
 import type { Upstream } from './upstream.ts';
 
-/** What clients said when they began, the newest of them, if it is not too long. */
+/** What clients said when they began, if it is not too long. */
 const mostBegun = 10_000;
 const longestBeginning = 16_384;
-/** Sessions at services, of all clients; who has not used one for longest loses it. */
+/** Sessions at services, of all clients. */
 const mostOpen = 1_000;
 const askMs = 10_000;
 const mostAnswerBytes = 1024 * 1024;
 
 interface Begun {
+  readonly owner: string;
   readonly params: string;
   level: unknown;
 }
 
 interface Open {
+  readonly owner: string;
   readonly upstream: Upstream;
   readonly id: Promise<string>;
 }
 
-export class UpstreamSessions {
-  readonly #begun = new Map<string, Begun>();
-  /** By session and service, who was used last at the end. */
-  readonly #open = new Map<string, Open>();
+/** Where there are too many, the owner of most of them loses the oldest: nobody pushes out what is another's. */
+export class Shared<Value extends { readonly owner: string }> {
+  readonly #most: number;
+  /** The newest last. */
+  readonly #values = new Map<string, Value>();
+  readonly #counts = new Map<string, number>();
 
-  begin(session: string, params: unknown): void {
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  get(key: string): Value | undefined {
+    return this.#values.get(key);
+  }
+
+  /** As the newest. */
+  set(key: string, value: Value): void {
+    this.delete(key);
+    this.#values.set(key, value);
+    this.#counts.set(value.owner, (this.#counts.get(value.owner) ?? 0) + 1);
+    if (this.#values.size <= this.#most) return;
+    let [first = '', most = 0] = ['', 0];
+    for (const [owner, count] of this.#counts) if (count > most) [first, most] = [owner, count];
+    for (const [oldest, { owner }] of this.#values) {
+      if (owner !== first) continue;
+      this.delete(oldest);
+      return;
+    }
+  }
+
+  delete(key: string): void {
+    const value = this.#values.get(key);
+    if (!value) return;
+    this.#values.delete(key);
+    const left = (this.#counts.get(value.owner) ?? 1) - 1;
+    if (left > 0) this.#counts.set(value.owner, left);
+    else this.#counts.delete(value.owner);
+  }
+
+  [Symbol.iterator](): Iterator<[string, Value]> {
+    return this.#values[Symbol.iterator]();
+  }
+}
+
+export class UpstreamSessions {
+  readonly #begun = new Shared<Begun>(mostBegun);
+  /** By session and service, who was used last at the end. */
+  readonly #open = new Shared<Open>(mostOpen);
+
+  begin(session: string, tokenHash: string, params: unknown): void {
     const text = JSON.stringify(params ?? {});
     if (text.length > longestBeginning) return;
-    this.#begun.set(session, { params: text, level: undefined });
-    drop(this.#begun, mostBegun);
+    this.#begun.set(session, { owner: tokenHash, params: text, level: undefined });
   }
 
   /** What the client can do, as it said when it began. */
@@ -46,11 +91,12 @@ export class UpstreamSessions {
   /** The headers for a message of this session there. @throws LineError */
   async headers(session: string, upstream: Upstream, tokenHash: string): Promise<readonly string[]> {
     const key = `${session} ${upstream.name}`;
-    let open = this.#open.get(key);
-    this.#open.delete(key);
-    open ??= { upstream, id: this.#start(session, upstream, tokenHash) };
+    const open = this.#open.get(key) ?? {
+      owner: tokenHash,
+      upstream,
+      id: this.#start(session, upstream, tokenHash),
+    };
     this.#open.set(key, open);
-    drop(this.#open, mostOpen);
     try {
       return ['mcp-session-id', await open.id];
     } catch (error) {
@@ -112,11 +158,4 @@ function headersOf(upstream: Upstream, tokenHash: string, id: string | undefined
     `Bearer ${upstream.authorization(tokenHash)}`,
     ...(id === undefined ? [] : ['mcp-session-id', id]),
   ];
-}
-
-function drop(map: Map<string, unknown>, most: number): void {
-  for (const oldest of map.keys()) {
-    if (map.size <= most) return;
-    map.delete(oldest);
-  }
 }
