@@ -307,7 +307,7 @@ export async function askFor(
     const { result, error } = lastMessageOf(answer) as { result?: Record<string, unknown>; error?: RpcError };
     const told =
       answer.headers['flotilla-outcome'] ?? lastOutcomeIn(Buffer.from(answer.text).subarray(-tailBytes));
-    settle(outcomeOf(told as string | undefined, answer.status), answer.text.length);
+    settle(outcomeOf(told as string | undefined, answer.status), Buffer.byteLength(answer.text));
     if (error) throw new RpcError(error.code, error.message, error.data);
     return result ?? {};
   } catch (error) {

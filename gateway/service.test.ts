@@ -238,6 +238,33 @@ test('a service records who called, and not the gateway; the gateway records wha
   expect((await verifyAudit(`${gateway.dataRoot}/gateway/audit`)).faults).toEqual([]);
 });
 
+test('records tell the bytes of an answer that is put together here, and not its characters', async () => {
+  const wide = '語'.repeat(1_000);
+  await callTool(gateway, 'create_entities', {
+    entities: [{ name: 'Wide', entityType: 'test', observations: [wide] }],
+  });
+  const read = { name: 'open_nodes', arguments: { names: ['Wide'] } };
+  const token = await tokenWith('wide', 'memory');
+  const found = await callTool(gateway, 'call_tool', read, { token, era: 'legacy' });
+  expect(JSON.stringify(found.result)).toContain(wide);
+  const own = await callTool(gateway, 'find_tools', { [wide]: 1 }, { token, era: 'legacy' });
+  expect(JSON.stringify(own.result)).toContain('語語語');
+
+  const recordOf = async (target: string) => {
+    const trail = await fetch(`${gateway.url}/admin/audit`, {
+      headers: { authorization: `Bearer ${gateway.token}` },
+    });
+    const records = (await trail.text()).split('\n').flatMap((line) => {
+      const record = JSON.parse(line || '{}') as { caller?: string; target?: string; responseBytes?: number };
+      return record.caller === 'wide' && record.target === target ? [record] : [];
+    });
+    return records[0]?.responseBytes;
+  };
+  // As text and as data.
+  await vi.waitFor(async () => expect(await recordOf('open_nodes')).toBeGreaterThan(6_000));
+  expect(await recordOf('find_tools')).toBe(Buffer.byteLength(JSON.stringify(own.result)));
+});
+
 test('words of a client become no figure and no record', async () => {
   const token = await tokenWith('wordy', 'memory:read');
   const taskId = 'memory.none';

@@ -282,6 +282,24 @@ test('a call of theirs is one of those that the rate of its token allows', async
   }
 });
 
+test('records tell the bytes of their answers, and not the characters', async () => {
+  const token = await createToken(gateway.dataRoot, { name: 'wide', scope: ['*'], expiresAt: null });
+  await vi.waitFor(async () => expect((await toolsIn({ token })).length).toBeGreaterThan(0));
+  const text = '語'.repeat(1_000);
+  const { result } = await callTool(gateway, 'prefixed_echo', { text }, { token, era: 'legacy' });
+  expect(JSON.stringify(result)).toContain(text);
+
+  await vi.waitFor(async () => {
+    const headers = { authorization: `Bearer ${gateway.token}` };
+    const trail = await (await fetch(`${gateway.url}/admin/audit`, { headers })).text();
+    const record = trail.split('\n').find((line) => line.includes('"caller":"wide"'));
+    expect(JSON.parse(record ?? '{}')).toMatchObject({
+      target: 'prefixed_echo',
+      responseBytes: Buffer.byteLength(JSON.stringify(result)),
+    });
+  });
+});
+
 test('a change of a document is told to whoever listens for it', async () => {
   const uri = 'fix://a';
   const stop = new AbortController();
