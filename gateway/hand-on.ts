@@ -342,7 +342,7 @@ interface Progress {
   readonly message?: string;
 }
 
-const gone: Failure = { code: 'cancelled', message: 'The call was cancelled.' };
+export const gone: Failure = { code: 'cancelled', message: 'The call was cancelled.' };
 
 function isDown({ name, trouble }: Upstream, reason = trouble ?? 'it went away'): Failure {
   return {

@@ -451,6 +451,34 @@ test('a session that takes a call back whose answer has begun hears so, and the 
   expect(metrics).toMatch(/duration_seconds_count\{[^}]*"slow_tool"[^}]*error_type="cancelled"[^}]*\} 5/);
 });
 
+test('a call that is taken back while its session begins at the service is not made', async () => {
+  const beginning = Promise.withResolvers<ServerResponse>();
+  let calls = 0;
+  await using there = await standIn(
+    (response) => {
+      calls += 1;
+      response.end(JSON.stringify({ jsonrpc: '2.0', id: 8, result: { content: [] } }));
+    },
+    { begin: beginning.resolve },
+  );
+  await using alone = await serveBehind([], { others: [{ ...there.upstream, keepsSessions: true }] });
+  await vi.waitFor(async () =>
+    expect(namesIn(await rpc(alone.gateway, 'tools/list'))).toContain('slow_tool'),
+  );
+  const { headers, cancel } = await sessionAt(alone.gateway);
+  const call = callTool(alone.gateway, 'slow_tool', {}, { era: 'legacy', headers, id: 7 });
+  const response = await beginning.promise;
+
+  await cancel(7);
+
+  expect(codeOf(await call)).toBe('cancelled');
+  // It still waits for that.
+  expect(response.closed).toBe(false);
+  response.writeHead(200, { 'mcp-session-id': 'there' }).end('{}');
+  await callTool(alone.gateway, 'slow_tool', {}, { era: 'legacy', headers, id: 8 });
+  expect(calls).toBe(1);
+});
+
 test('nobody listens for what the token may not read, or for more than a service can be told', async () => {
   const token = await tokenWith('hears', 'context');
   const notifications = { resourceSubscriptions: ['memory://entity/Watched'] };
@@ -588,7 +616,7 @@ async function stateOf({ gateway: { url } }: Fronted, name: string): Promise<obj
 /** What speaks enough of the protocol to be listed, and then does as the test wants. */
 async function standIn(
   onCall: (response: ServerResponse) => void,
-  { tools = [slowTool] }: { tools?: object[] } = {},
+  { tools = [slowTool], begin }: { tools?: object[]; begin?: (response: ServerResponse) => void } = {},
 ) {
   const called = Promise.withResolvers<void>();
   let hangs = false;
@@ -602,6 +630,10 @@ async function standIn(
       if (method === 'tools/call') {
         called.resolve();
         onCall(response);
+        return;
+      }
+      if (method === 'initialize' && begin) {
+        begin(response);
         return;
       }
       if (method === 'subscriptions/listen') {

@@ -25,6 +25,7 @@ interface Open {
   readonly owner: string;
   readonly upstream: Upstream;
   readonly id: Promise<string>;
+  hasBegun: boolean;
 }
 
 /** Where there are too many, the owner of most of them loses the oldest: nobody pushes out what is another's. */
@@ -95,19 +96,29 @@ export class UpstreamSessions {
       owner: tokenHash,
       upstream,
       id: this.#start(session, upstream, tokenHash),
+      hasBegun: false,
     };
     this.#open.set(key, open);
     try {
-      return ['mcp-session-id', await open.id];
+      const id = await open.id;
+      open.hasBegun = true;
+      return ['mcp-session-id', id];
     } catch (error) {
       this.#open.delete(key);
       throw error;
     }
   }
 
-  /** Hands a message without an answer of its own to each service where the session has one: only one of them knows it. */
+  /**
+   * Hands a message without an answer of its own to each service where the session has one: only one of them knows it. Where it has
+   * not begun yet, nothing can be meant.
+   */
   async tell(session: string, tokenHash: string, body: Buffer): Promise<void> {
-    const own = [...this.#open].filter(([key]) => key.startsWith(`${session} `));
+    await this.#tell(session, tokenHash, body, ({ hasBegun }) => hasBegun);
+  }
+
+  async #tell(session: string, tokenHash: string, body: Buffer, isMeant: (open: Open) => boolean) {
+    const own = [...this.#open].filter(([key, open]) => key.startsWith(`${session} `) && isMeant(open));
     await Promise.allSettled(
       own.map(async ([, { upstream, id }]) =>
         upstream.line.ask(headersOf(upstream, tokenHash, await id), body.toString(), {
@@ -122,7 +133,7 @@ export class UpstreamSessions {
   async setLevel(session: string, tokenHash: string, level: unknown, body: Buffer): Promise<void> {
     const begun = this.#begun.get(session);
     if (begun) begun.level = level;
-    await this.tell(session, tokenHash, body);
+    await this.#tell(session, tokenHash, body, () => true);
   }
 
   async #start(session: string, upstream: Upstream, tokenHash: string): Promise<string> {
