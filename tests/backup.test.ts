@@ -482,6 +482,21 @@ describe('closed files of the records of calls', () => {
     });
   });
 
+  test('that are damaged beside the archives are copied anew by the next backup', async () => {
+    using here = await keptWith('one');
+    await writeRecords(here, 8);
+    here.flotilla(['backup']);
+    const [stored = ''] = segmentsIn(here);
+    const path = join(here.backups, 'segments', stored);
+    const bytes = readFileSync(path);
+    writeFileSync(path, bytes.with(bytes.length >> 1, ~(bytes[bytes.length >> 1] ?? 0) & 0xff));
+
+    expect(here.flotilla(['backup'])).toMatchObject({ code: 0, stderr: '' });
+
+    expect(readFileSync(path).equals(bytes)).toBe(true);
+    expect(here.flotilla(['verify', '--all'])).toMatchObject({ code: 0, stderr: '' });
+  });
+
   test('are encrypted as the archives are, and proven without the identity; another recipient gets its own', async () => {
     using here = await keptWith('one');
     await writeRecords(here, 8);

@@ -66,7 +66,7 @@ export async function makeBackup(
   const expected = new Set(
     [folder, backupFolder(host)].flatMap((one) => newestGood(one)?.note?.services ?? []),
   );
-  const stored = storedSegments(folder, recipient);
+  const stored = await storedSegments(folder, recipient);
   const got = await collect(dataRoot, host, collected, expected, stored, progress);
   const { services, missing } = got;
   if (services.length === 0) {

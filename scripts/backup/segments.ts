@@ -17,17 +17,23 @@ const folderName = 'segments';
 export const segmentFile = (archive: string, { apart }: ManifestFile): string =>
   join(dirname(archive), folderName, apart?.name ?? '');
 
-/** What the newest good backup holds there, packed for the same recipient, by the paths of archives. */
-export function storedSegments(
+/**
+ * What the newest good backup holds there whole, packed for the same recipient, by the paths of archives. What is damaged is
+ * copied anew, and so mended for older archives too.
+ */
+export async function storedSegments(
   folder: string,
   recipient: string | undefined,
-): ReadonlyMap<string, ManifestFile> {
+): Promise<ReadonlyMap<string, ManifestFile>> {
   const newest = newestGood(folder);
-  if (!newest?.note || newest.note.recipient !== recipient) return new Map();
-  const { archive } = newest;
-  const isThere = (file: ManifestFile) =>
-    statSync(segmentFile(archive, file), { throwIfNoEntry: false })?.size === file.apart?.bytes;
-  return new Map((newest.note.segments ?? []).filter(isThere).map((file) => [file.path, file]));
+  const whole = new Map<string, ManifestFile>();
+  if (!newest?.note || newest.note.recipient !== recipient) return whole;
+  for (const file of newest.note.segments ?? []) {
+    const stored = segmentFile(newest.archive, file);
+    const isThere = statSync(stored, { throwIfNoEntry: false })?.size === file.apart?.bytes;
+    if (isThere && (await hashOf(stored)) === file.apart?.sha256) whole.set(file.path, file);
+  }
+  return whole;
 }
 
 /** Takes the closed ones among the collected files out of what goes into the archive. @returns all files, as the manifest has them. */

@@ -15,6 +15,7 @@ import { openCopy } from './profile/copy.ts';
 import { resources } from './resources.ts';
 import { routes } from './routes.ts';
 import { openStore } from './store/store.ts';
+import { kinds } from './subject.ts';
 import { compareModels } from './tools/compare-models.ts';
 import { evaluatePolicy } from './tools/evaluate-policy.ts';
 import { generateReport } from './tools/generate-report.ts';
@@ -285,3 +286,13 @@ test.each([
     expect(deps.store.reading.snapshot(0)).toEqual(before);
   },
 );
+
+test('decisions are looked for again after a clock that was ahead is set back', async () => {
+  const nowMs = Date.now();
+  const newest = { decisions: [], newest: undefined, change: 0, isComplete: true, atMs: nowMs + 3_600_000 };
+  const { signal } = new AbortController();
+  for (const kind of kinds) await deps.store.write('copy', { kind, ...newest }, { caller: 'test', signal });
+
+  await expect(deps.copy.refresh({ signal, nowMs: nowMs + 3_600_001 }, false)).resolves.toEqual([]);
+  await expect(deps.copy.refresh({ signal, nowMs }, false)).rejects.toMatchObject({ code: 'unavailable' });
+});

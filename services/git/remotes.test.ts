@@ -247,3 +247,22 @@ test.concurrent('remotes are added, shown without credentials and removed', asyn
     code: 'not_found',
   });
 });
+
+test('of two calls that make one folder, one is refused, and takes nothing of the other away', async () => {
+  using at = place();
+  repository(at.root, 'hub');
+  const copy = async (path: string, url = join(at.root, 'hub')) =>
+    use(at.git, 'git_clone', { url, repo_path: path });
+
+  const both = await Promise.allSettled([copy('new/copy'), copy('new/copy')]);
+  const [, failed] = await Promise.allSettled([copy('more/good'), copy('more/bad', join(at.root, 'absent'))]);
+
+  expect(both.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+  expect(both.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { code: 'conflict' } });
+  expect(failed.status).toBe('rejected');
+  expect(['new/copy', 'more/good'].map((path) => existsSync(join(at.root, path, 'a.txt')))).toEqual([
+    true,
+    true,
+  ]);
+  expect(readdirSync(join(at.root, 'more'))).toEqual(['good']);
+});

@@ -2,7 +2,7 @@
  * Finds a repository and looks at it before git does: where it lies, where it leads, what its configuration says. Only the
  * named folder is looked at, never one above it, and git is told all places, so it searches for none.
  */
-import { lstat, mkdir, readdir, realpath, rm, stat } from 'node:fs/promises';
+import { lstat, mkdir, readdir, realpath, rm, rmdir, stat } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
@@ -130,25 +130,56 @@ export async function newFolderWithin(roots: Roots, path: string): Promise<strin
     throw outside(path, roots);
   }
   requireOpen(roots, folder, path);
-  const found = await lstat(folder).catch(() => undefined);
-  if (found && (!found.isDirectory() || (await readdir(folder)).length > 0)) {
-    throw new ToolError('conflict', `${path} exists and is no empty folder.`, {
-      hint: 'Choose another path.',
-    });
-  }
+  await requireNothingIn(folder, path);
   return folder;
 }
 
-/** Makes a folder for what git puts there; when that fails, nothing is left of it. */
+async function requireNothingIn(folder: string, path: string): Promise<void> {
+  const found = await lstat(folder).catch(() => undefined);
+  if (!found || (found.isDirectory() && (await readdir(folder)).length === 0)) return;
+  throw new ToolError('conflict', `${path} exists and is no empty folder.`, { hint: 'Choose another path.' });
+}
+
+/** Folders that calls are making: what fails takes its own away, and nothing of another. */
+const beingMade = new Set<string>();
+
+/**
+ * Makes a folder for what git puts there; when that fails, nothing is left of it.
+ *
+ * @throws ToolError `conflict` while another call makes it, or one above or below, and when something is there.
+ */
 export async function inNewFolder<Value>(folder: string, work: () => Promise<Value>): Promise<Value> {
-  const made = await mkdir(folder, { recursive: true });
-  try {
-    return await work();
-  } catch (error) {
-    await rm(made ?? folder, { recursive: true, force: true });
-    if (made === undefined) await mkdir(folder);
-    throw error;
+  if ([...beingMade].some((other) => isWithin([other], folder) || isWithin([folder], other))) {
+    throw new ToolError('conflict', `Another call makes a repository in ${folder}.`, {
+      hint: 'Wait for it, or choose another path.',
+    });
   }
+  beingMade.add(folder);
+  try {
+    // Another call may have made it since it was looked for.
+    await requireNothingIn(folder, folder);
+    const made = await mkdir(folder, { recursive: true });
+    try {
+      return await work();
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true });
+      if (made === undefined) await mkdir(folder);
+      else await removeEmpty(dirname(folder), dirname(made));
+      throw error;
+    }
+  } finally {
+    beingMade.delete(folder);
+  }
+}
+
+/** From a folder up to below another, while nothing is in them. */
+async function removeEmpty(folder: string, above: string): Promise<void> {
+  if (folder === above || !isWithin([above], folder)) return;
+  const isGone = await rmdir(folder).then(
+    () => true,
+    () => false,
+  );
+  if (isGone) await removeEmpty(dirname(folder), above);
 }
 
 /** @throws ToolError when there is no repository, or none that may be used. */

@@ -67,6 +67,8 @@ export type Python = ReturnType<typeof openPython>;
 
 export function openPython(store: Store, choices: Choices) {
   const awake = new Map<number, Awake>();
+  /** Of the sessions whose interpreters are being started. */
+  const starting = new Map<number, Place>();
   /** The last of those that wait for a session, and how many they are. */
   const lines = new Map<number, { last: Promise<void>; waiting: number }>();
   const precedence = openPrecedence();
@@ -97,8 +99,9 @@ export function openPython(store: Store, choices: Choices) {
   }
 
   async function sleep(id: number): Promise<void> {
-    const one = awake.get(id);
-    if (one) await leave(one.place);
+    const place = awake.get(id)?.place ?? starting.get(id);
+    starting.delete(id);
+    if (place) await leave(place);
   }
 
   async function leave(place: Place): Promise<void> {
@@ -167,14 +170,17 @@ export function openPython(store: Store, choices: Choices) {
     }
     if (known) await leave(known.place);
     const place = places.take(session.owner, session.id);
+    starting.set(session.id, place);
     try {
       const program = await startProgram(await theHost(), session.owner, precedence);
       place.program = program;
+      if (!starting.delete(session.id)) throw wasReset();
       const stale = new Set(eachFile(session.id).map(({ path }) => path));
       const one: Awake = { place, program, stale, wereFilesKept: true, unkept: [] };
       awake.set(session.id, one);
       return { one, isAnew: session.runs > 0 };
     } catch (error) {
+      starting.delete(session.id);
       await leave(place);
       throw error;
     }
@@ -222,6 +228,8 @@ export function openPython(store: Store, choices: Choices) {
         const answer = await one.program.ask({ ...question, ...(take && { take }) }, call);
         return { one, isAnew, answer };
       });
+    } catch (error) {
+      throw awake.get(session.id) !== one && !call.signal.aborted ? wasReset() : error;
     } finally {
       if (!one.program.isAlive() && awake.get(session.id) === one) await leave(one.place);
       void sweep();
@@ -316,10 +324,14 @@ export function openPython(store: Store, choices: Choices) {
     try {
       for (let hasMore = true; hasMore; hasMore = !closing.aborted && store.sweep())
         await new Promise(setImmediate);
+    } catch (error) {
+      // The disk is full, say: it goes on after the next work.
+      if (!(error instanceof ToolError)) throw error;
     } finally {
       isSweeping = false;
     }
   }
+  void sweep();
 
   return {
     choices,
@@ -327,7 +339,8 @@ export function openPython(store: Store, choices: Choices) {
     runIn,
     runAlone,
     isAwake: (session: Session): boolean => awake.get(session.id)?.program.isAlive() === true,
-    isBusy: (session: Session): boolean => awake.get(session.id)?.place.isBusy === true,
+    isBusy: (session: Session): boolean =>
+      starting.has(session.id) || awake.get(session.id)?.place.isBusy === true,
     interrupt: (session: Session): boolean => awake.get(session.id)?.program.interrupt() ?? false,
 
     /** Of one that sleeps there are none. */
@@ -408,6 +421,11 @@ function closer() {
   const controller = new AbortController();
   return { signal: controller.signal, abort: () => controller.abort() };
 }
+
+const wasReset = () =>
+  new ToolError('conflict', 'The session was reset or closed before its interpreter had begun.', {
+    hint: 'Run the code again, in a session that is open.',
+  });
 
 const idleLookMs = 10_000;
 const holdEveryMs = 100;

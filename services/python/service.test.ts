@@ -441,6 +441,24 @@ describe.concurrent('A session', () => {
     expect(await codeOf(ran('1', session))).toBe('not_found');
   });
 
+  test.for(['close_python_session', 'reset_python_session'])(
+    'is ended by %s also while its interpreter starts',
+    async (name) => {
+      const session = { session_id: await newSession(python) };
+      const isStarting = () => python.isBusy(python.store.get(session.session_id, testCall()));
+      const running = codeOf(ran('while True: pass', session));
+      while (!isStarting()) await new Promise(setImmediate);
+      await told(python, name, session);
+
+      expect(await running).toBe('conflict');
+      const { value } = await told(python, 'list_python_sessions', {});
+      const shown = (value['sessions'] as { session_id: string }[]).find(
+        ({ session_id }) => session_id === session.session_id,
+      );
+      expect(shown ?? { state: 'asleep' }).toMatchObject({ state: 'asleep' });
+    },
+  );
+
   test('belongs to its token', async () => {
     const session = { session_id: await newSession(python, { caller: 'alice' }) };
     const alice = { caller: 'alice' };

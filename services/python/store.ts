@@ -127,7 +127,6 @@ export function openStore(path: string, quota: Quota) {
       return true;
     });
   }
-  while (sweep());
 
   /** @throws ToolError `not_found`, also for a session of another token. */
   function get(handle: string, { caller }: Pick<Call, 'caller'>): Session {

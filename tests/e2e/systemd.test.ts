@@ -892,7 +892,7 @@ describe('Without refusing anyone', () => {
     });
 
     report('calls on kept connections during five restarts', load);
-    expect(load.sent).toBeGreaterThan(100);
+    expect(load.sent).toBeGreaterThan(20);
     expect(load).toMatchObject({ answered: load.sent, failures: {} });
   });
 
@@ -903,7 +903,7 @@ describe('Without refusing anyone', () => {
     }, gatewayPort);
 
     report('calls through the gateway during restarts', load);
-    expect(load.sent).toBeGreaterThan(100);
+    expect(load.sent).toBeGreaterThan(20);
     expect(load).toMatchObject({ answered: load.sent, failures: {} });
   });
 

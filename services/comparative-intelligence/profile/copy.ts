@@ -76,7 +76,9 @@ export function openCopy(store: Store, client: ProfileClient, log: Log): Copy {
 
   return {
     async refresh({ signal, nowMs }, isOptional) {
-      if (nowMs - inStepMs() < syncFreshMs) return [];
+      // Where the clock was set back, the copy seems to be of later than now.
+      const ageMs = nowMs - inStepMs();
+      if (ageMs >= 0 && ageMs < syncFreshMs) return [];
       running ??= catchUp(nowMs).finally(() => {
         running = undefined;
       });

@@ -107,6 +107,18 @@ describe('A large answer', () => {
     expect(new Set(parts.flatMap(read))).toEqual(new Set(read(whole)));
   });
 
+  test('is a tree without indentation where it lies so deep that the blanks would be most of it', async () => {
+    const way = Array.from({ length: 90 }, (_, depth) => `${depth}`).join('/');
+    await using place = testPlace(
+      Object.fromEntries(Array.from({ length: 300 }, (_, number) => [`${way}/f${number}`, ''])),
+    );
+
+    const all = await pages(directoryTree, { path: '.' }, place);
+
+    for (const page of all) expect(page.length).toBeLessThan(100_000);
+    expect(all.flatMap((page) => pathsOf(JSON.parse(page) as Node[]))).toContain(`${way}/f299`);
+  });
+
   test('is a list that can be read on', async () => {
     const flat = Object.fromEntries(
       Array.from({ length: 25 }, (_, number) => [`f${number}`, 'x'.repeat(number)]),

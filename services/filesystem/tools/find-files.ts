@@ -20,7 +20,7 @@ import {
 } from '../fields.ts';
 import { fileTool } from '../file-tool.ts';
 import { fitsAny, parseGlobs } from '../glob.ts';
-import { maxDepth } from '../limits.ts';
+import { maxAskedBytes, maxDepth } from '../limits.ts';
 import { remainder, walk } from '../walk.ts';
 
 /** Names from the start of the walk: the last that was given, or looked at. */
@@ -67,9 +67,11 @@ export const directoryTree = fileTool({
     const tree: Node[] = [];
     const folders = new Map([['', tree]]);
     let bytes = 0;
+    let printedBytes = 0;
     const add = (names: readonly string[], node: Node) => {
       within(names.slice(0, -1)).push(node);
       bytes += bytesOf(node, names.length);
+      printedBytes += printedBytesOf(node, names.length);
     };
     /** What is in a folder; those above it are shown again on every page. */
     const within = (names: readonly string[]): Node[] => {
@@ -95,7 +97,11 @@ export const directoryTree = fileTool({
       else within(names);
     }
     return {
-      content: JSON.stringify(tree, null, 2),
+      content: JSON.stringify(
+        tree,
+        null,
+        printedBytes > Math.min(mostPrinted * most.bytes, maxAskedBytes) ? 0 : 2,
+      ),
       ...remainder('directory_tree', args, walked, isFull),
     };
   },
@@ -104,6 +110,13 @@ export const directoryTree = fileTool({
 /** Of an entry in JSON, whose indentation comes cheap: a line of it is some tokens, however deep. */
 const bytesOf = ({ name, children }: Node, depth: number) =>
   Buffer.byteLength(name) + (children ? 60 : 40) + 2 * depth;
+
+/** The same with all of its blanks. */
+const printedBytesOf = ({ name, children }: Node, depth: number) =>
+  Buffer.byteLength(name) + (children ? 60 : 40) + (children ? 6 : 4) * 4 * depth;
+
+/** Where a tree is so deep that indentation makes an answer so many times as long as it may be, it has none. */
+const mostPrinted = 3;
 
 export const searchFiles = fileTool({
   ...shared,

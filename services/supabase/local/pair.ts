@@ -77,7 +77,8 @@ export async function startPair(folder: string, { port, isDurable }: PairOptions
     },
   });
   stack.defer(async () => ended(rest, 'SIGTERM'));
-  await isReady(`http://127.0.0.1:${adminPort}/ready`, () => rest.exitCode !== null);
+  const isGone = () => rest.exitCode !== null || rest.signalCode !== null;
+  await isReady(`http://127.0.0.1:${adminPort}/ready`, isGone);
 
   const proxy = await startProxy(port, restPort);
   stack.defer(() => {
