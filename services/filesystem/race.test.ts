@@ -132,7 +132,5 @@ test('who only looks before reading does read what lies outside, in the same rac
   await using _flipper = await flipping(place);
   const path = join(place.root, 'folder/f.txt');
 
-  await expect
-    .poll(async () => readFile(path, 'utf8').catch(() => ''), { interval: 0 })
-    .toBe(secret);
+  await expect.poll(async () => readFile(path, 'utf8').catch(() => ''), { interval: 0 }).toBe(secret);
 });
