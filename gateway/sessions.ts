@@ -49,7 +49,7 @@ export class Shared<Value extends { readonly owner: string }> {
     this.#values.set(key, value);
     this.#counts.set(value.owner, (this.#counts.get(value.owner) ?? 0) + 1);
     if (this.#values.size <= this.#most) return;
-    let [first = '', most = 0] = ['', 0];
+    let [first, most] = ['', 0];
     for (const [owner, count] of this.#counts) if (count > most) [first, most] = [owner, count];
     for (const [oldest, { owner }] of this.#values) {
       if (owner !== first) continue;

@@ -105,7 +105,7 @@ test.concurrent.each([
   ],
 ])('a stream %s for a further document is closed, and another one is opened', async (_, refuse) => {
   await using there = await behind(
-    (response, count) => void (count === 2 ? refuse(response) : hear(response)),
+    (response, count) => (count === 2 ? refuse(response) : hear(response)),
   );
   await vi.waitFor(() => expect([there.upstream.isUpNow, there.open.size]).toEqual([true, 1]));
 
