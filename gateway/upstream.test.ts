@@ -104,9 +104,7 @@ test.concurrent.each([
     (response: ServerResponse) => begin(response) ?? response.write('data: {\n\n'),
   ],
 ])('a stream %s for a further document is closed, and another one is opened', async (_, refuse) => {
-  await using there = await behind(
-    (response, count) => (count === 2 ? refuse(response) : hear(response)),
-  );
+  await using there = await behind((response, count) => (count === 2 ? refuse(response) : hear(response)));
   await vi.waitFor(() => expect([there.upstream.isUpNow, there.open.size]).toEqual([true, 1]));
 
   await there.upstream.watch(['a://b']).catch(() => {});
