@@ -11,6 +11,8 @@ import type { Behind } from './surface.ts';
 
 export class Admission {
   readonly #rates = new Rates();
+  /** Whose one call has been counted, and is answered elsewhere. */
+  readonly #counted = new WeakSet<Exchange>();
 
   /** Why no call of the caller's is made at this time. */
   refusalNow({ audit: { full: isUnrecorded } }: Account, caller: Caller): Refusal | undefined {
@@ -20,10 +22,21 @@ export class Admission {
   }
 
   /** Why the call is not handed on. */
-  refusalOf(account: Account, caller: Caller, route: Route<Behind>, errand: Accounted): Refusal | undefined {
-    const refused = this.refusalNow(account, caller);
+  refusalOf(
+    account: Account,
+    exchange: Exchange,
+    route: Route<Behind>,
+    errand: Accounted,
+  ): Refusal | undefined {
+    const { caller } = exchange;
+    const refused = this.#counted.delete(exchange) ? undefined : this.refusalNow(account, caller);
     if (refused) return refused;
     return mayCall(route, caller, errand.target) ? undefined : forbidden(caller.name, route, errand);
+  }
+
+  /** The call of this exchange goes through here once more, as the same one. */
+  goesOn(exchange: Exchange): void {
+    this.#counted.add(exchange);
   }
 }
 

@@ -35,7 +35,7 @@ export async function askForeign(
     const failed = result['isError'] === true;
     settle(
       failed ? 'unavailable' : 'ok',
-      JSON.stringify(result).length,
+      Buffer.byteLength(JSON.stringify(result)),
       failed ? 'its own error' : undefined,
       failed,
     );

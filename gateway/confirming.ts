@@ -179,7 +179,7 @@ export class Confirming {
       if (refused) {
         const result = failedResult(refused);
         say({ id: errand.id, result });
-        waiting.recordRefusal(refused, JSON.stringify(result).length);
+        waiting.recordRefusal(refused, Buffer.byteLength(JSON.stringify(result)));
         return;
       }
       this.#agreed.add(exchange);

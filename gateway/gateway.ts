@@ -30,6 +30,7 @@ import {
   answerFailure,
   askFor,
   failedAnswer,
+  gone,
   handOn,
   headersFor,
   type Errand,
@@ -178,7 +179,7 @@ export class Gateway implements AsyncDisposable {
         'resources/read': answer('resources/read'),
         'completion/complete': answer('completion/complete'),
       },
-      begun: (session, params) => this.#sessions.begin(session, params),
+      begun: (session, params, { hash }) => this.#sessions.begin(session, hash, params),
       capabilities: (isModern) => ({
         ...(!isModern &&
           this.standing.upstreams.some(({ keepsSessions }) => keepsSessions) && { logging: {} }),
@@ -240,11 +241,21 @@ export class Gateway implements AsyncDisposable {
     // It may be one of theirs: a call waits for them as for a restart.
     const unseen = route || !isNamed(method) ? [] : this.standing.unseen();
     if (unseen.length > 0) {
-      Promise.race(unseen.map(async (upstream) => upstream.isUp()))
-        .finally(() => {
-          if (!response.destroyed) this.#take(account, request, response, admitted, otherwise);
-        })
-        .catch((error: unknown) => account.log.error('relay_broke', { error }));
+      const unknown = {
+        method,
+        target: null,
+        effect: 'read' as const,
+        model: modelIn(params),
+        protocolVersion: asked.version,
+        id: asked.id,
+        origin: request.headers.origin,
+        whenGone: this.#whenGone(asked, admitted, response),
+      };
+      this.#after(
+        Promise.race(unseen.map(async (upstream) => upstream.isUp())),
+        () => this.#take(account, request, response, admitted, otherwise),
+        { account, response, exchange, service: '', errand: unknown },
+      );
       return;
     }
     if (this.#confirm(account, asked, request, response, admitted, otherwise)) return;
@@ -264,7 +275,7 @@ export class Gateway implements AsyncDisposable {
       fitting: method === 'tools/call' ? this.#fittingOf(params, exchange) : undefined,
       whenGone: this.#whenGone(asked, admitted, response),
     };
-    const refused = this.#admission.refusalOf(account, exchange.caller, route, errand);
+    const refused = this.#admission.refusalOf(account, exchange, route, errand);
     if (refused) {
       const responseBytes = answerFailure(response, exchange, errand, refused);
       recordAnswer(account, exchange, route.behind.name, errand, refused, { ...errand, responseBytes });
@@ -272,6 +283,7 @@ export class Gateway implements AsyncDisposable {
     }
     const { behind } = route;
     if ('server' in behind) {
+      this.#admission.goesOn(exchange);
       otherwise();
       return;
     }
@@ -279,15 +291,45 @@ export class Gateway implements AsyncDisposable {
       handOn(account, response, admitted, behind, errand);
       return;
     }
-    this.#sessions.headers(session, behind, exchange.caller.hash).then(
-      (more) =>
-        handOn(account, response, admitted, behind, {
-          ...errand,
-          headers: [...errand.headers, ...more],
-        }),
-      // The call itself finds out what is wrong there, and says it.
-      () => handOn(account, response, admitted, behind, errand),
+    // Where it cannot begin one there, the call itself finds out what is wrong, and says it.
+    this.#after(
+      this.#sessions.headers(session, behind, exchange.caller.hash),
+      (more = []) =>
+        handOn(account, response, admitted, behind, { ...errand, headers: [...errand.headers, ...more] }),
+      { account, response, exchange, service: behind.name, errand },
     );
+  }
+
+  /** Goes on after a wait, unless the call is taken back meanwhile: then it is answered at once. */
+  #after<Value>(
+    wait: Promise<Value>,
+    go: (value?: Value) => void,
+    {
+      account,
+      response,
+      exchange,
+      service,
+      errand,
+    }: {
+      readonly account: Watched;
+      readonly response: ServerResponse;
+      readonly exchange: Exchange;
+      readonly service: string;
+      readonly errand: Omit<Errand, 'headers'>;
+    },
+  ): void {
+    let isGone = false;
+    const forget = errand.whenGone(() => {
+      if (isGone) return;
+      isGone = true;
+      const responseBytes = answerFailure(response, exchange, errand, gone);
+      recordAnswer(account, exchange, service, errand, gone, { ...errand, responseBytes });
+    });
+    const goOn = (value?: Value) => {
+      forget();
+      if (!isGone) go(value);
+    };
+    wait.then(goOn, () => goOn()).catch((error: unknown) => account.log.error('relay_broke', { error }));
   }
 
   /** What is done with an answer that its client may not take. */
@@ -420,7 +462,7 @@ export class Gateway implements AsyncDisposable {
     const { effect, behind } = route;
     const errand = { method, target: targetOf(method, params), effect, model: modelIn(params) };
     const refused =
-      this.#admission.refusalOf(account, asked.exchange.caller, route, errand) ??
+      this.#admission.refusalOf(account, asked.exchange, route, errand) ??
       (method === 'tools/call' && hasEndlessNumber(params['arguments'])
         ? endlessNumber(String(name))
         : undefined) ??

@@ -124,7 +124,15 @@ export function handOn(
   let hold: Hold | undefined;
   let responseBytes = 0;
   let isOver = false;
+  /** What a stream that may become longer ends with so far; `undefined` for any other answer. */
+  let written: string | undefined;
 
+  const write = (bytes: Buffer | string): boolean => {
+    responseBytes += Buffer.byteLength(bytes);
+    if (written !== undefined) written = (written + lastIn(bytes)).slice(-2);
+    // In a session, work goes on for a client that was cut off.
+    return response.destroyed || response.write(bytes);
+  };
   const end = (outcome: 'ok' | ErrorCode, reason?: string) => {
     if (isOver) return;
     isOver = true;
@@ -136,7 +144,9 @@ export function handOn(
   };
   const fail = (failure: Failure, reason?: string) => {
     if (isOver) return;
-    responseBytes = answerFailure(response, exchange, errand, failure);
+    responseBytes += response.headersSent
+      ? breakOff(response, errand, failure, written)
+      : answerFailure(response, exchange, errand, failure);
     end(failure.code, reason);
   };
   // A client that took its time and then went would leave the service waiting for room in its answer.
@@ -191,13 +201,14 @@ export function handOn(
             hold = new Hold(fitting, streams, (bytes) => {
               if (isOver) return;
               if (!response.headersSent) response.writeHead(status, withLength(kept, bytes));
-              responseBytes += Buffer.byteLength(bytes);
-              if (!response.destroyed) response.write(bytes);
+              write(bytes);
             });
             if (!streams) return;
           }
           response.writeHead(status, hold ? withoutLength(kept) : kept);
-          if (streams) response.flushHeaders();
+          if (!streams) return;
+          if (hold || headers['content-length'] === undefined) written = '';
+          response.flushHeaders();
         },
         data(chunk) {
           if (!hasBegun) return true;
@@ -210,9 +221,7 @@ export function handOn(
             else response.once('drain', goOn);
             return false;
           }
-          responseBytes += chunk.length;
-          // In a session, work goes on for a client that was cut off.
-          if (response.destroyed || response.write(chunk)) return true;
+          if (write(chunk)) return true;
           response.once('drain', () => sent?.resume());
           return false;
         },
@@ -298,7 +307,7 @@ export async function askFor(
     const { result, error } = lastMessageOf(answer) as { result?: Record<string, unknown>; error?: RpcError };
     const told =
       answer.headers['flotilla-outcome'] ?? lastOutcomeIn(Buffer.from(answer.text).subarray(-tailBytes));
-    settle(outcomeOf(told as string | undefined, answer.status), answer.text.length);
+    settle(outcomeOf(told as string | undefined, answer.status), Buffer.byteLength(answer.text));
     if (error) throw new RpcError(error.code, error.message, error.data);
     return result ?? {};
   } catch (error) {
@@ -333,7 +342,7 @@ interface Progress {
   readonly message?: string;
 }
 
-const gone: Failure = { code: 'cancelled', message: 'The call was cancelled.' };
+export const gone: Failure = { code: 'cancelled', message: 'The call was cancelled.' };
 
 function isDown({ name, trouble }: Upstream, reason = trouble ?? 'it went away'): Failure {
   return {
@@ -368,21 +377,16 @@ function lastOutcomeIn(tail: Buffer): string | undefined {
 export function answerFailure(
   response: ServerResponse,
   exchange: Exchange,
-  { method, id, protocolVersion, origin }: Pick<Errand, 'method' | 'id' | 'protocolVersion' | 'origin'>,
+  errand: Pick<Errand, 'method' | 'id' | 'protocolVersion' | 'origin'>,
   failure: Failure,
 ): number {
   if (response.headersSent || response.destroyed) return 0;
-  const modern = protocolVersion === modernVersion && { resultType: 'complete' };
-  const answer =
-    method === 'tools/call'
-      ? { result: { ...failedResult(failure), ...modern } }
-      : { error: failedRequest(failure) };
-  const text = JSON.stringify({ jsonrpc: '2.0', id, ...answer });
+  const text = failedMessage(errand, failure);
   const length = Buffer.byteLength(text);
   const { retryAfterMs } = failure;
   const retry = retryAfterMs === undefined ? [] : ['retry-after', String(Math.ceil(retryAfterMs / 1_000))];
   response.writeHead(200, [
-    ...ownHeaders(exchange, origin),
+    ...ownHeaders(exchange, errand.origin),
     ...retry,
     'content-type',
     'application/json',
@@ -395,12 +399,57 @@ export function answerFailure(
   return length;
 }
 
-/** As a result of a tool. */
-export function failedResult({ code, message, hint, retryAfterMs, isOverRate }: Failure) {
+/** By these an event ends, or not. */
+const lastIn = (bytes: Buffer | string) =>
+  typeof bytes === 'string' ? bytes.slice(-2) : bytes.toString('latin1', Math.max(0, bytes.length - 2));
+
+/**
+ * Ends an answer that has begun, as a service does: a stream with the failure as its last event. Of any other answer the client
+ * sees that it has no end.
+ *
+ * @param written what the stream ends with so far
+ * @returns the length of the event
+ */
+function breakOff(
+  response: ServerResponse,
+  errand: Pick<Errand, 'method' | 'id' | 'protocolVersion'>,
+  failure: Failure,
+  written: string | undefined,
+): number {
+  if (response.destroyed) return 0;
+  if (written === undefined) {
+    response.destroy();
+    return 0;
+  }
+  // What has no end is no event, and would take the next one into it.
+  const isWhole = written === '' || written === '\n\n';
+  const event = isWhole ? `event: message\ndata: ${failedMessage(errand, failure, true)}\n\n` : '';
+  response.end(event);
+  return Buffer.byteLength(event);
+}
+
+function failedMessage(
+  { method, id, protocolVersion }: Pick<Errand, 'method' | 'id' | 'protocolVersion'>,
+  failure: Failure,
+  inStream = false,
+): string {
+  const modern = protocolVersion === modernVersion && { resultType: 'complete' };
+  const answer =
+    method === 'tools/call'
+      ? { result: { ...failedResult(failure, inStream), ...modern } }
+      : { error: failedRequest(failure) };
+  return JSON.stringify({ jsonrpc: '2.0', id, ...answer });
+}
+
+/** As a result of a tool; in a stream, no header tells the outcome. */
+export function failedResult({ code, message, hint, retryAfterMs, isOverRate }: Failure, inStream = false) {
   return {
     content: [{ type: 'text', text: hint === undefined ? message : `${message}\n${hint}` }],
     isError: true,
-    _meta: metaOf({ error: { code, message, hint, retryAfterMs, isOverRate } }),
+    _meta: metaOf({
+      error: { code, message, hint, retryAfterMs, isOverRate },
+      ...(inStream && { outcome: code }),
+    }),
   };
 }
 

@@ -194,7 +194,7 @@ export class OwnCalls {
     const result = answer.result ?? failedResult(answer.failure);
     const came = refused ?? { code: answer.failure?.code ?? ('ok' as const) };
     const errand = { method: 'tools/call', target: name, effect, model };
-    const responseBytes = JSON.stringify(result).length;
+    const responseBytes = Buffer.byteLength(JSON.stringify(result));
     recordAnswer(account, exchange, 'gateway', errand, came, { ...unsaid, startedAtMs, responseBytes });
     return result;
   }

@@ -1,12 +1,14 @@
 /** What a message asks for. Pure. */
 import type { IncomingMessage } from 'node:http';
 
+import { knownVersion } from '#runtime/wire/mcp.ts';
 import { modernVersion } from '#runtime/wire/plain-request.ts';
 
 /** A request as its headers name it, in the newest revision, or its body, in the older ones. */
 export interface AskedFor {
   readonly method: string;
   readonly params: Readonly<Record<string, unknown>>;
+  /** One that we know, or `other`. */
   readonly version: string;
   readonly id: unknown;
 }
@@ -22,7 +24,7 @@ export function askedFor({ headers }: IncomingMessage, message: unknown): AskedF
   return {
     method,
     params: params as Readonly<Record<string, unknown>>,
-    version: typeof version === 'string' ? version : 'other',
+    version: knownVersion(version),
     id,
   };
 }

@@ -9,6 +9,8 @@ export interface Route<B extends Behind> {
   readonly effect: Effect;
 }
 
+const taskMethods: ReadonlySet<string> = new Set(['tasks/get', 'tasks/update', 'tasks/cancel']);
+
 export class Routes<B extends Behind> {
   readonly #tools = new Map<string, Route<B>>();
   readonly #prompts = new Map<string, Route<B>>();
@@ -63,7 +65,7 @@ export class Routes<B extends Behind> {
     if (method === 'tools/call' && typeof name === 'string') return this.tool(name);
     if (method === 'prompts/get' && typeof name === 'string') return this.prompt(name);
     if (method === 'resources/read' && typeof uri === 'string') return this.document(uri);
-    if (method.startsWith('tasks/')) return this.#services.get(serviceOf(params['taskId']));
+    if (taskMethods.has(method)) return this.#services.get(serviceOf(params['taskId']));
     if (method !== 'completion/complete' || typeof ref !== 'object' || ref === null) return undefined;
     const named = ref as { readonly name?: unknown; readonly uri?: unknown };
     if (typeof named.name === 'string') return this.prompt(named.name);

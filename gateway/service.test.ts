@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
@@ -237,6 +238,63 @@ test('a service records who called, and not the gateway; the gateway records wha
   expect((await verifyAudit(`${gateway.dataRoot}/gateway/audit`)).faults).toEqual([]);
 });
 
+test('records tell the bytes of an answer that is put together here, and not its characters', async () => {
+  const wide = '語'.repeat(1_000);
+  await callTool(gateway, 'create_entities', {
+    entities: [{ name: 'Wide', entityType: 'test', observations: [wide] }],
+  });
+  const read = { name: 'open_nodes', arguments: { names: ['Wide'] } };
+  const token = await tokenWith('wide', 'memory');
+  const found = await callTool(gateway, 'call_tool', read, { token, era: 'legacy' });
+  expect(JSON.stringify(found.result)).toContain(wide);
+  const own = await callTool(gateway, 'find_tools', { [wide]: 1 }, { token, era: 'legacy' });
+  expect(JSON.stringify(own.result)).toContain('語語語');
+
+  const recordOf = async (target: string) => {
+    const trail = await fetch(`${gateway.url}/admin/audit`, {
+      headers: { authorization: `Bearer ${gateway.token}` },
+    });
+    const records = (await trail.text()).split('\n').flatMap((line) => {
+      const record = JSON.parse(line || '{}') as { caller?: string; target?: string; responseBytes?: number };
+      return record.caller === 'wide' && record.target === target ? [record] : [];
+    });
+    return records[0]?.responseBytes;
+  };
+  // As text and as data.
+  await vi.waitFor(async () => expect(await recordOf('open_nodes')).toBeGreaterThan(6_000));
+  expect(await recordOf('find_tools')).toBe(Buffer.byteLength(JSON.stringify(own.result)));
+});
+
+test('words of a client become no figure and no record', async () => {
+  const token = await tokenWith('wordy', 'memory:read');
+  const taskId = 'memory.none';
+  const long = `tasks/${'x'.repeat(100_000)}`;
+  for (const method of ['tasks/of-my-own', long])
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    expect((await rpc(gateway, method, { taskId }, { token, era: 'legacy' })).error?.code).toBe(-32_601);
+  for (const name of ['search_nodes', 'create_entities']) {
+    const headers = { 'mcp-protocol-version': `my-own-${name}` };
+    // oxlint-disable-next-line no-await-in-loop -- likewise
+    await callTool(gateway, name, { query: 'x' }, { token, era: 'legacy', headers });
+  }
+  for (const era of eras)
+    // oxlint-disable-next-line no-await-in-loop -- likewise
+    expect((await rpc(gateway, 'tasks/get', { taskId }, { token, era })).error).toBeDefined();
+
+  const metrics = await (await fetch(`${gateway.url}/metrics`)).text();
+  expect(metrics).not.toMatch(/my-own|of-my-own|xxx/);
+  expect(metrics).toMatch(/mcp_method_name="tasks\/get"/);
+  expect(metrics).toMatch(/gen_ai_tool_name="search_nodes"[^}]*mcp_protocol_version="other"/);
+  expect(metrics).toMatch(/mcp_protocol_version="2026-07-28"/);
+  expect(metrics).toMatch(/mcp_protocol_version="2025-11-25"/);
+  const trail = `${gateway.dataRoot}/gateway/audit`;
+  await vi.waitFor(() =>
+    expect(readFileSync(`${trail}/audit-000001.jsonl`, 'utf8')).toMatch(/"wordy"[^}]*"create_entities"/),
+  );
+  expect(readFileSync(`${trail}/audit-000001.jsonl`, 'utf8')).not.toMatch(/of-my-own|xxx/);
+  expect((await verifyAudit(trail)).faults).toEqual([]);
+});
+
 test('a header and a body that disagree are refused by the service', async () => {
   const response = await send(
     gateway,
@@ -290,6 +348,30 @@ test('what call_tool calls tells how far it is', async () => {
   }
 });
 
+/** A session, and how it takes a call back. */
+async function sessionAt(target: Served) {
+  const begun = await send(
+    target,
+    'initialize',
+    { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'test', version: '1' } },
+    { era: 'legacy' },
+  );
+  const headers = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
+  const cancel = async (requestId: number) =>
+    fetch(`${target.url}/mcp`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${target.token}`,
+        'content-type': 'application/json',
+        accept: 'application/json, text/event-stream',
+        'mcp-protocol-version': '2025-11-25',
+        ...headers,
+      },
+      body: JSON.stringify({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId } }),
+    });
+  return { headers, cancel };
+}
+
 test.each([
   ['slow_tool', {}],
   ['call_tool', { name: 'slow_tool', arguments: {} }],
@@ -299,30 +381,102 @@ test.each([
     response.once('close', () => gone.resolve());
   });
   await using alone = await serveBehind([], { others: [hanging.upstream] });
-  const begun = await send(
-    alone.gateway,
-    'initialize',
-    { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'test', version: '1' } },
-    { era: 'legacy' },
-  );
-  const headers = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
+  const { headers, cancel } = await sessionAt(alone.gateway);
   const call = callTool(alone.gateway, name, args, { era: 'legacy', headers, id: 7 });
   await hanging.called;
 
-  await fetch(`${alone.gateway.url}/mcp`, {
-    method: 'POST',
-    headers: {
-      authorization: `Bearer ${alone.gateway.token}`,
-      'content-type': 'application/json',
-      accept: 'application/json, text/event-stream',
-      'mcp-protocol-version': '2025-11-25',
-      ...headers,
-    },
-    body: JSON.stringify({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 7 } }),
-  });
+  await cancel(7);
 
   await gone.promise;
   expect(codeOf(await call)).toBe('cancelled');
+});
+
+test('a session that takes a call back whose answer has begun hears so, and the answer ends', async () => {
+  const progress = 'event: message\ndata: {"jsonrpc":"2.0","method":"notifications/progress"}\n\n';
+  const half = 'event: message\ndata: {"jso';
+  const stream = { 'content-type': 'text/event-stream' };
+  const begun: [headers: Record<string, string>, text: string][] = [
+    [stream, ''],
+    [stream, progress],
+    [stream, progress + half],
+    [{ ...stream, 'content-length': '500' }, progress],
+    [{ 'content-type': 'application/json', 'content-length': '99' }, '{"jsonrpc":'],
+  ];
+  const ended: string[] = [];
+  await using hanging = await standIn((response) => {
+    const [headers, text] = begun[ended.length] as (typeof begun)[number];
+    response.writeHead(200, headers).flushHeaders();
+    response.write(text);
+  });
+  await using alone = await serveBehind([], { others: [hanging.upstream] });
+  // Answers to it are not held until it is known how long they are.
+  const any = { name: 'any', scope: ['*'], expiresAt: null, resultTokens: 0 };
+  const token = await createToken(alone.gateway.dataRoot, any);
+  await vi.waitFor(async () =>
+    expect((await rpc(alone.gateway, 'tools/list', {}, { token })).error).toBeUndefined(),
+  );
+  const { headers, cancel } = await sessionAt({ ...alone.gateway, token });
+  for (const [id, [, text]] of begun.entries()) {
+    const params = { name: 'slow_tool', arguments: {} };
+    const options = { era: 'legacy', headers, token, id } as const;
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const { body } = await send(alone.gateway, 'tools/call', params, options);
+    let heard = '';
+    let cancelled = text === '' ? cancel(id) : undefined;
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- likewise
+      for await (const chunk of body as unknown as AsyncIterable<Uint8Array>) {
+        heard += Buffer.from(chunk).toString();
+        if (heard.length >= text.length) cancelled ??= cancel(id);
+      }
+    } catch {
+      heard += '!';
+    }
+    // oxlint-disable-next-line no-await-in-loop -- likewise
+    await cancelled;
+    ended.push(heard);
+  }
+
+  const [last = ''] = ended;
+  const [answer] = await Array.fromAsync(messagesIn(new Response(last, { headers: stream })));
+  expect(answer).toMatchObject({ id: 0, result: { _meta: { 'dev.flotilla/outcome': 'cancelled' } } });
+  expect(codeOf(answer as Rpc)).toBe('cancelled');
+  expect(ended.slice(1)).toEqual([
+    progress + last.replace('"id":0', '"id":1'),
+    progress + half,
+    `${progress}!`,
+    '{"jsonrpc":!',
+  ]);
+  const metrics = await (await fetch(`${alone.gateway.url}/metrics`)).text();
+  expect(metrics).toMatch(/duration_seconds_count\{[^}]*"slow_tool"[^}]*error_type="cancelled"[^}]*\} 5/);
+});
+
+test('a call that is taken back while its session begins at the service is not made', async () => {
+  const beginning = Promise.withResolvers<ServerResponse>();
+  let calls = 0;
+  await using there = await standIn(
+    (response) => {
+      calls += 1;
+      response.end(JSON.stringify({ jsonrpc: '2.0', id: 8, result: { content: [] } }));
+    },
+    { begin: beginning.resolve },
+  );
+  await using alone = await serveBehind([], { others: [{ ...there.upstream, keepsSessions: true }] });
+  await vi.waitFor(async () =>
+    expect(namesIn(await rpc(alone.gateway, 'tools/list'))).toContain('slow_tool'),
+  );
+  const { headers, cancel } = await sessionAt(alone.gateway);
+  const call = callTool(alone.gateway, 'slow_tool', {}, { era: 'legacy', headers, id: 7 });
+  const response = await beginning.promise;
+
+  await cancel(7);
+
+  expect(codeOf(await call)).toBe('cancelled');
+  // It still waits for that.
+  expect(response.closed).toBe(false);
+  response.writeHead(200, { 'mcp-session-id': 'there' }).end('{}');
+  await callTool(alone.gateway, 'slow_tool', {}, { era: 'legacy', headers, id: 8 });
+  expect(calls).toBe(1);
 });
 
 test('nobody listens for what the token may not read, or for more than a service can be told', async () => {
@@ -462,7 +616,7 @@ async function stateOf({ gateway: { url } }: Fronted, name: string): Promise<obj
 /** What speaks enough of the protocol to be listed, and then does as the test wants. */
 async function standIn(
   onCall: (response: ServerResponse) => void,
-  { tools = [slowTool] }: { tools?: object[] } = {},
+  { tools = [slowTool], begin }: { tools?: object[]; begin?: (response: ServerResponse) => void } = {},
 ) {
   const called = Promise.withResolvers<void>();
   let hangs = false;
@@ -476,6 +630,10 @@ async function standIn(
       if (method === 'tools/call') {
         called.resolve();
         onCall(response);
+        return;
+      }
+      if (method === 'initialize' && begin) {
+        begin(response);
         return;
       }
       if (method === 'subscriptions/listen') {

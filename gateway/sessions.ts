@@ -7,34 +7,80 @@ import { version } from '#runtime/process/version.ts';
 import { LineError } from './line.ts';
 import type { Upstream } from './upstream.ts';
 
-/** What clients said when they began, the newest of them, if it is not too long. */
+/** What clients said when they began, if it is not too long. */
 const mostBegun = 10_000;
 const longestBeginning = 16_384;
-/** Sessions at services, of all clients; who has not used one for longest loses it. */
+/** Sessions at services, of all clients. */
 const mostOpen = 1_000;
 const askMs = 10_000;
 const mostAnswerBytes = 1024 * 1024;
 
 interface Begun {
+  readonly owner: string;
   readonly params: string;
   level: unknown;
 }
 
 interface Open {
+  readonly owner: string;
   readonly upstream: Upstream;
   readonly id: Promise<string>;
+  hasBegun: boolean;
+}
+
+/** Where there are too many, the owner of most of them loses the oldest: nobody pushes out what is another's. */
+export class Shared<Value extends { readonly owner: string }> {
+  readonly #most: number;
+  /** The newest last. */
+  readonly #values = new Map<string, Value>();
+  readonly #counts = new Map<string, number>();
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  get(key: string): Value | undefined {
+    return this.#values.get(key);
+  }
+
+  /** As the newest. */
+  set(key: string, value: Value): void {
+    this.delete(key);
+    this.#values.set(key, value);
+    this.#counts.set(value.owner, (this.#counts.get(value.owner) ?? 0) + 1);
+    if (this.#values.size <= this.#most) return;
+    let [first, most] = ['', 0];
+    for (const [owner, count] of this.#counts) if (count > most) [first, most] = [owner, count];
+    for (const [oldest, { owner }] of this.#values) {
+      if (owner !== first) continue;
+      this.delete(oldest);
+      return;
+    }
+  }
+
+  delete(key: string): void {
+    const value = this.#values.get(key);
+    if (!value) return;
+    this.#values.delete(key);
+    const left = (this.#counts.get(value.owner) ?? 1) - 1;
+    if (left > 0) this.#counts.set(value.owner, left);
+    else this.#counts.delete(value.owner);
+  }
+
+  [Symbol.iterator](): Iterator<[string, Value]> {
+    return this.#values[Symbol.iterator]();
+  }
 }
 
 export class UpstreamSessions {
-  readonly #begun = new Map<string, Begun>();
+  readonly #begun = new Shared<Begun>(mostBegun);
   /** By session and service, who was used last at the end. */
-  readonly #open = new Map<string, Open>();
+  readonly #open = new Shared<Open>(mostOpen);
 
-  begin(session: string, params: unknown): void {
+  begin(session: string, tokenHash: string, params: unknown): void {
     const text = JSON.stringify(params ?? {});
     if (text.length > longestBeginning) return;
-    this.#begun.set(session, { params: text, level: undefined });
-    drop(this.#begun, mostBegun);
+    this.#begun.set(session, { owner: tokenHash, params: text, level: undefined });
   }
 
   /** What the client can do, as it said when it began. */
@@ -46,22 +92,33 @@ export class UpstreamSessions {
   /** The headers for a message of this session there. @throws LineError */
   async headers(session: string, upstream: Upstream, tokenHash: string): Promise<readonly string[]> {
     const key = `${session} ${upstream.name}`;
-    let open = this.#open.get(key);
-    this.#open.delete(key);
-    open ??= { upstream, id: this.#start(session, upstream, tokenHash) };
+    const open = this.#open.get(key) ?? {
+      owner: tokenHash,
+      upstream,
+      id: this.#start(session, upstream, tokenHash),
+      hasBegun: false,
+    };
     this.#open.set(key, open);
-    drop(this.#open, mostOpen);
     try {
-      return ['mcp-session-id', await open.id];
+      const id = await open.id;
+      open.hasBegun = true;
+      return ['mcp-session-id', id];
     } catch (error) {
       this.#open.delete(key);
       throw error;
     }
   }
 
-  /** Hands a message without an answer of its own to each service where the session has one: only one of them knows it. */
+  /**
+   * Hands a message without an answer of its own to each service where the session has one: only one of them knows it. Where it has
+   * not begun yet, nothing can be meant.
+   */
   async tell(session: string, tokenHash: string, body: Buffer): Promise<void> {
-    const own = [...this.#open].filter(([key]) => key.startsWith(`${session} `));
+    await this.#tell(session, tokenHash, body, ({ hasBegun }) => hasBegun);
+  }
+
+  async #tell(session: string, tokenHash: string, body: Buffer, isMeant: (open: Open) => boolean) {
+    const own = [...this.#open].filter(([key, open]) => key.startsWith(`${session} `) && isMeant(open));
     await Promise.allSettled(
       own.map(async ([, { upstream, id }]) =>
         upstream.line.ask(headersOf(upstream, tokenHash, await id), body.toString(), {
@@ -76,7 +133,7 @@ export class UpstreamSessions {
   async setLevel(session: string, tokenHash: string, level: unknown, body: Buffer): Promise<void> {
     const begun = this.#begun.get(session);
     if (begun) begun.level = level;
-    await this.tell(session, tokenHash, body);
+    await this.#tell(session, tokenHash, body, () => true);
   }
 
   async #start(session: string, upstream: Upstream, tokenHash: string): Promise<string> {
@@ -112,11 +169,4 @@ function headersOf(upstream: Upstream, tokenHash: string, id: string | undefined
     `Bearer ${upstream.authorization(tokenHash)}`,
     ...(id === undefined ? [] : ['mcp-session-id', id]),
   ];
-}
-
-function drop(map: Map<string, unknown>, most: number): void {
-  for (const oldest of map.keys()) {
-    if (map.size <= most) return;
-    map.delete(oldest);
-  }
 }

@@ -17,6 +17,8 @@ import { Events, headersOf, messageOf } from './message.ts';
 import { underFleetName, type Behind, type ListedTool, type Surface } from './surface.ts';
 
 const listTimeoutMs = 5_000;
+/** In which it says that it tells of changes. */
+const acknowledgeMs = 5_000;
 /** A list of 500 tools with their schemas takes a megabyte. */
 const mostListBytes = 16 * 1024 * 1024;
 const longestEventChars = 1024 * 1024;
@@ -72,7 +74,7 @@ export interface Hearing {
 
 /** A stream of what the service tells. */
 interface Listening {
-  /** When it has been told what is wanted. */
+  /** When it has been told what is wanted. Rejects where it does not say so in time. */
   readonly acknowledged: Promise<void>;
   close(): void;
 }
@@ -195,8 +197,14 @@ export class Upstream implements Behind, AsyncDisposable {
     if (more.length === 0 || !this.#listening) return;
     const before = this.#listening;
     const next = this.#listen();
-    await next.acknowledged;
-    before.close();
+    try {
+      await next.acknowledged;
+    } catch (error) {
+      next.close();
+      throw error;
+    } finally {
+      before.close();
+    }
   }
 
   unwatch(uris: readonly string[]): void {
@@ -289,16 +297,32 @@ export class Upstream implements Behind, AsyncDisposable {
   async #attend(): Promise<void> {
     const ended = Promise.withResolvers<void>();
     this.#onEnd = ended.resolve;
-    await this.#listen().acknowledged;
+    try {
+      await Promise.race([this.#listen().acknowledged, ended.promise]);
+      await this.#probe(ended.promise);
+    } finally {
+      // Where the service still runs, it would go on telling, and keep a place for that.
+      this.#listening?.close();
+      this.#listening = undefined;
+    }
+    if (this.#stop.signal.aborted) return;
+    // What is on its way ends on the old connections; the process that comes gets new ones.
+    this.line.renew();
+    this.#own.renew();
+    throw new Error('it is being started again');
+  }
+
+  /** Asks once a second whether it lives, until its end is told. @throws Useless where it hangs */
+  async #probe(end: Promise<void>): Promise<void> {
     let missed = 0;
     const { signal } = this.#stop;
     while (!signal.aborted) {
       // oxlint-disable-next-line no-await-in-loop -- once a second
       const isOver = await Promise.race([
-        ended.promise.then(() => true),
+        end.then(() => true),
         sleep(probeIntervalMs, false, { signal, ref: false }).catch(() => true),
       ]);
-      if (isOver) break;
+      if (isOver) return;
       try {
         // oxlint-disable-next-line no-await-in-loop -- likewise
         await this.#own.ask([], null, { timeoutMs: probeTimeoutMs, maxBytes: 65_536, path: '/health' });
@@ -306,17 +330,9 @@ export class Upstream implements Behind, AsyncDisposable {
         this.#lastUpAtMs = performance.now();
       } catch (error) {
         missed += 1;
-        if (missed < mostMissed) continue;
-        this.#listening?.close();
-        throw new Useless('it does not answer', { cause: error });
+        if (missed >= mostMissed) throw new Useless('it does not answer', { cause: error });
       }
     }
-    this.#listening = undefined;
-    if (signal.aborted) return;
-    // What is on its way ends on the old connections; the process that comes gets new ones.
-    this.line.renew();
-    this.#own.renew();
-    throw new Error('it is being started again');
   }
 
   #onEnd: () => void = () => {};
@@ -327,7 +343,12 @@ export class Upstream implements Behind, AsyncDisposable {
     acknowledged.catch(() => {});
     const events = new Events();
     let isClosed = false;
+    const acknowledge = () => {
+      clearTimeout(timer);
+      resolve();
+    };
     const over = (error: Error) => {
+      clearTimeout(timer);
       reject(error);
       if (!isClosed && this.#listening === stream) this.#onEnd();
     };
@@ -338,6 +359,10 @@ export class Upstream implements Behind, AsyncDisposable {
       resourceSubscriptions: [...this.#wanted],
     };
     const method = 'subscriptions/listen';
+    const timer = setTimeout(
+      () => over(new Error(`it has not answered ${method} within ${acknowledgeMs / 1_000} s`)),
+      acknowledgeMs,
+    ).unref();
     const authorization = this.ownAuthorization('read');
     const sent = this.#own.send(
       headersOf(method, authorization),
@@ -348,11 +373,11 @@ export class Upstream implements Behind, AsyncDisposable {
         },
         data: (chunk) => {
           try {
-            for (const message of events.take(chunk)) this.#hear(message, resolve);
+            for (const message of events.take(chunk)) this.#hear(message, acknowledge);
             if (events.waiting > longestEventChars) throw new Error('its stream has no end');
           } catch (error) {
-            stream.close();
             over(error as Error);
+            stream.close();
           }
           return true;
         },
@@ -366,7 +391,7 @@ export class Upstream implements Behind, AsyncDisposable {
         isClosed = true;
         sent.abort();
         // Who waits for its beginning waits no longer: another one took its place, or the gateway stops.
-        resolve();
+        acknowledge();
       },
     };
     this.#listening = stream;

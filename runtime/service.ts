@@ -259,7 +259,7 @@ export interface Relay {
   capabilities(isModern: boolean): Readonly<Record<string, object>>;
   instructions(): string;
   /** Told of a session that a client of an older revision has begun, and with which words. */
-  begun(session: string, params: unknown): void;
+  begun(session: string, params: unknown, caller: Caller): void;
   /** What the lists depend on: lists of the same key are the same. */
   listKey(exchange: Exchange): string;
   /** Another way in than MCP. */

@@ -13,6 +13,7 @@ import {
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
+import { orStopped } from '#runtime/lanes.ts';
 import { version } from '#runtime/process/version.ts';
 import type { Effect } from '#runtime/tool.ts';
 
@@ -77,6 +78,7 @@ const validatingNothing = {
 
 /**
  * @param asksOlder begins as clients of the older era do: some servers end, or fail, when they are asked for the newer one.
+ * @param timeoutMs for each request, and for all of it.
  * @throws ConnectError in words that help; ConfigError where a process cannot be started.
  */
 export async function connectTo(
@@ -109,7 +111,9 @@ export async function connectTo(
   try {
     const transport = isProcess ? (target as unknown as Transport) : remoteTransport(target);
     const prior = asksOlder ? { prior: { kind: 'legacy' as const } } : {};
-    await client.connect(transport, { timeout: timeoutMs, signal, ...prior });
+    // What the SDK sends that has no answer, it waits for without an end.
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+    await orStopped(client.connect(transport, { timeout: timeoutMs, signal, ...prior }), limit);
   } catch (error) {
     await client.close().catch(() => {});
     if (isProcess) await target.close();
@@ -292,7 +296,8 @@ function reasonOf(
     if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return away('its host name is not known');
     if (typeof code === 'string' && /CERT|TLS|SSL/.test(code))
       return away(`its certificate is not good (${code})`);
-    if (cause instanceof SdkError && cause.code === SdkErrorCode.RequestTimeout)
+    const isLate = cause instanceof SdkError && cause.code === SdkErrorCode.RequestTimeout;
+    if (isLate || cause.name === 'TimeoutError')
       return away(`it has not answered within ${timeoutMs / 1000} s`);
     if (status === 401 || status === 403 || cause.name === 'UnauthorizedError')
       return away(`it refuses the credentials (${status === 403 ? 403 : 401}): look at "headers"`);

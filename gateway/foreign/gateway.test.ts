@@ -251,6 +251,55 @@ test('a token sees and calls what its scope allows, by what the server says of i
   expect(codeOf(await callTool(gateway, 'prefixed_echo', {}, { token: none }))).toBe('forbidden');
 });
 
+test('a call of theirs is one of those that the rate of its token allows', async () => {
+  const asks: [string, object][] = [
+    ['tools/call', { name: 'prefixed_echo', arguments: {} }],
+    ['prompts/get', { name: 'prefixed_ask' }],
+    ['resources/read', { uri: 'fix://a' }],
+    [
+      'completion/complete',
+      { ref: { type: 'ref/prompt', name: 'prefixed_ask' }, argument: { name: 'a', value: '' } },
+    ],
+  ];
+  for (const era of ['modern', 'legacy'] as const) {
+    const name = `six-${era}`;
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const token = await createToken(gateway.dataRoot, { name, scope: ['*'], expiresAt: null, rate: '6/h' });
+    // oxlint-disable-next-line no-await-in-loop -- likewise
+    await vi.waitFor(async () => expect((await toolsIn({ token, era })).length).toBeGreaterThan(0));
+    const codes: (string | undefined)[] = [];
+    for (const [method, params] of [...asks, ...asks])
+      // oxlint-disable-next-line no-await-in-loop -- likewise
+      codes.push(codeOf(await rpc(gateway, method, { ...params }, { token, era })));
+    expect(
+      codes.map((code) => code ?? 'made'),
+      era,
+    ).toEqual([...Array(6).fill('made'), 'unavailable', 'unavailable']);
+    const call = { name: 'prefixed_echo', arguments: {} };
+    // oxlint-disable-next-line no-await-in-loop -- likewise
+    const refused = await send(gateway, 'tools/call', call, { token, era });
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(60);
+  }
+});
+
+test('records tell the bytes of their answers, and not the characters', async () => {
+  const token = await createToken(gateway.dataRoot, { name: 'wide', scope: ['*'], expiresAt: null });
+  await vi.waitFor(async () => expect((await toolsIn({ token })).length).toBeGreaterThan(0));
+  const text = '語'.repeat(1_000);
+  const { result } = await callTool(gateway, 'prefixed_echo', { text }, { token, era: 'legacy' });
+  expect(JSON.stringify(result)).toContain(text);
+
+  await vi.waitFor(async () => {
+    const headers = { authorization: `Bearer ${gateway.token}` };
+    const trail = await (await fetch(`${gateway.url}/admin/audit`, { headers })).text();
+    const record = trail.split('\n').find((line) => line.includes('"caller":"wide"'));
+    expect(JSON.parse(record ?? '{}')).toMatchObject({
+      target: 'prefixed_echo',
+      responseBytes: Buffer.byteLength(JSON.stringify(result)),
+    });
+  });
+});
+
 test('a change of a document is told to whoever listens for it', async () => {
   const uri = 'fix://a';
   const stop = new AbortController();

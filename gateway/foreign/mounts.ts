@@ -191,6 +191,11 @@ function connectionOf(upstream: Upstream): string {
 }
 
 function stamp(file: string): string {
-  const stat = statSync(file, { throwIfNoEntry: false, bigint: true });
-  return stat ? `${stat.mtimeNs} ${stat.size} ${stat.ino}` : '';
+  try {
+    const stat = statSync(file, { throwIfNoEntry: false, bigint: true });
+    return stat ? `${stat.mtimeNs} ${stat.size} ${stat.ino}` : '';
+  } catch (error) {
+    // Whoever reads it says what is wrong, once; it is read again when this is another one.
+    return `unseen: ${(error as NodeJS.ErrnoException).code}`;
+  }
 }

@@ -76,6 +76,7 @@ export class ProcessTransport {
   /** @throws ConfigError where it cannot be started as it is meant to be. */
   async start(): Promise<void> {
     if (this.#launch.sandbox !== 'none') await requireSandbox();
+    if (this.#end !== undefined) throw new Error(this.#end);
     const child = this.#begin();
     this.#child = child;
     this.#ended = new Promise((resolve) => {
@@ -234,8 +235,8 @@ export class ProcessTransport {
 
   /** Resolves when it, and what it started, is gone. */
   async close(): Promise<void> {
-    if (!this.#child) return;
     this.#end ??= 'it was stopped';
+    if (!this.#child) return;
     this.#child.stdin?.end();
     for (const signal of [undefined, 'SIGTERM', 'SIGKILL'] as const) {
       if (signal) this.#kill(signal);

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Log } from '#runtime/account/log.ts';
 import { ToolError } from '#runtime/errors.ts';
+import { orStopped } from '#runtime/lanes.ts';
 import type { Effect } from '#runtime/tool.ts';
 
 import type { Watched } from '../watching.ts';
@@ -285,12 +286,14 @@ export class ForeignServer implements AsyncDisposable {
       this.#connection = connection;
       this.#era = connection.era;
       this.#title = connection.title;
+      signal.throwIfAborted();
       await this.#take(await readLists(connection, this.#upstream.timeoutMs));
       this.#become('up');
       for (const uri of this.#watched.keys()) void this.#watch(uri);
       if (!isLocal(this.#upstream)) timer = setInterval(() => this.#lookAgain(), lookEveryMs).unref();
-      return await connection.lost;
+      return await orStopped(connection.lost, signal);
     } catch (error) {
+      if (signal.aborted) return 'it was stopped';
       if (error instanceof ConnectError && error.isReached) this.#asksOlder = !this.#asksOlder;
       return this.#redacted(error).message;
     } finally {

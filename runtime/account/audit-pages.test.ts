@@ -38,6 +38,21 @@ test('pages give every line once, over segments, and what comes later from where
   expect((await all(folder.path)).text).toBe('second\nhalf of a line\nfourth\n');
 });
 
+test('a line that is longer than a page is passed over, and what comes after it is read', async () => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-test-'));
+  const write = (segment: number, text: string) =>
+    writeFileSync(join(folder.path, segmentName(segment)), text, { flag: 'a' });
+  const page = 1024 * 1024;
+  write(1, `first\n${'x'.repeat(page)}\n${'x'.repeat(3 * page)}\nafter\n`);
+  const begun = await all(folder.path);
+  expect(begun.text).toBe('first\nafter\n');
+
+  write(1, 'x'.repeat(page));
+  expect(await all(folder.path, begun.place)).toEqual({ text: '', place: begun.place });
+  write(1, '\nlast\n');
+  expect((await all(folder.path, begun.place)).text).toBe('last\n');
+});
+
 test('a place beyond the end is told, and not read as the end', async () => {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-test-'));
   const file = join(folder.path, segmentName(1));

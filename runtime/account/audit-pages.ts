@@ -1,5 +1,5 @@
 /** Reads a trail piece by piece, for whoever keeps a copy of it. */
-import { open } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { segmentName, segmentNumber, segmentsOf } from './audit-chain.ts';
@@ -22,7 +22,8 @@ const lineEnd = 0x0a;
 
 /**
  * The whole lines of `folder` after a place, at most 1 MiB of one segment. Where the segment has gone by its age, the page
- * begins with the oldest that is there. Without lines, nothing came after the place yet.
+ * begins with the oldest that is there. Without lines, nothing came after the place yet. A line that is longer than a page is
+ * no record, as a look at the whole trail tells, and is passed over: the records after it are read.
  *
  * `undefined` where the trail is shorter than the place says: it was cut, or replaced.
  */
@@ -45,10 +46,27 @@ export async function trailPage(
     position: from,
   });
   const lines = buffer.subarray(0, buffer.lastIndexOf(lineEnd, bytesRead - 1) + 1);
+  if (lines.length === 0 && bytesRead === pageBytes) {
+    const end = await endOfLine(file, from + bytesRead);
+    if (end !== undefined) return trailPage(folder, { segment: number, bytes: end });
+  }
   const following = numbers.find((one) => one > number);
   if (lines.length === 0 && following !== undefined)
     return trailPage(folder, { segment: following, bytes: 0 });
   return { lines, next: { segment: number, bytes: from + lines.length } };
+}
+
+/** @returns where the next line begins; `undefined` where this one has no end yet. */
+async function endOfLine(file: FileHandle, from: number): Promise<number | undefined> {
+  const piece = Buffer.alloc(pageBytes);
+  for (let position = from; ;) {
+    // oxlint-disable-next-line no-await-in-loop -- one piece after the other
+    const { bytesRead } = await file.read({ buffer: piece, position });
+    if (bytesRead === 0) return undefined;
+    const at = piece.subarray(0, bytesRead).indexOf(lineEnd);
+    if (at >= 0) return position + at + 1;
+    position += bytesRead;
+  }
 }
 
 /** As it stands in a query: `12:4096`. */

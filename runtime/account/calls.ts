@@ -246,11 +246,14 @@ function recorded<Result>(
   );
 }
 
+/** In characters. No name in the fleet is longer: what is cut here came from a client, by a fault of ours. */
+const longestName = 256;
+
 /** Writes what came of a call into the metrics, the log and the audit trail; the trail is on disk within a second. */
 export function record(
   account: Account,
   exchange: Exchange,
-  { method, target, effect }: Accounted,
+  operation: Accounted,
   ended: {
     readonly outcome: 'ok' | ErrorCode;
     readonly reason?: string | undefined;
@@ -260,6 +263,9 @@ export function record(
   },
 ): void {
   const { outcome, reason, durationMs, responseBytes, protocolVersion } = ended;
+  const { effect } = operation;
+  const method = operation.method.slice(0, longestName);
+  const target = operation.target?.slice(0, longestName) ?? null;
   const { traceId } = exchange.trace;
   const caller = exchange.caller.name;
   // A probe of the fleet is no use of it: figures are of clients.

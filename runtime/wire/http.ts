@@ -267,7 +267,7 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       }
       if (message?.method === 'initialize' && response.ok && site.sessions) {
         const session = site.sessions.begin(caller);
-        site.relay?.begun(session, message.params);
+        site.relay?.begun(session, message.params, caller);
         answer.headers.set('mcp-session-id', session);
       }
       if (exchange.outcome && !isStream) answer.headers.set('flotilla-outcome', exchange.outcome);

@@ -306,8 +306,11 @@ function hidesArgument(message: RpcMessage | null | undefined): boolean {
 
 /** Both eras name it in the header; only a version that we know becomes a label. */
 function versionOf(context: ServerContext): string {
-  const version = context.http?.req?.headers.get('mcp-protocol-version') ?? '';
-  return knownVersions.includes(version) ? version : 'other';
+  return knownVersion(context.http?.req?.headers.get('mcp-protocol-version'));
+}
+
+export function knownVersion(header: unknown): string {
+  return typeof header === 'string' && knownVersions.includes(header) ? header : 'other';
 }
 
 /** The SDK's own answers have this form. */
