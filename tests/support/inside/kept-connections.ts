@@ -1,8 +1,9 @@
 /**
  * kept-connections.ts PORT TOKEN CLIENTS FILE: so many clients call a tool of the memory service, each over and over on a
- * connection that it keeps, with short pauses, until FILE is there. Prints { sent, answered, failures: { CODE: count }, connections }.
+ * connection that it keeps, with short pauses, until FILE is there. Makes FILE.many after 100 calls. Prints
+ * { sent, answered, failures: { CODE: count }, connections }.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -21,6 +22,7 @@ const outcome = { sent: 0, answered: 0, failures: {} as Record<string, number>, 
 
 async function ask(agent: Agent): Promise<void> {
   outcome.sent += 1;
+  if (outcome.sent === 101) writeFileSync(`${file}.many`, '');
   const failure = await new Promise<string | undefined>((done) => {
     const asked = request(
       {

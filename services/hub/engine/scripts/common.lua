@@ -472,7 +472,6 @@ local function changed(kind, key, text)
   call('PUBLISH', K .. ':wake', '')
 end
 
--- Whether an agent of this name is registered.
 -- The oldest of the least urgent that wait in a mailbox: as many as asked for, where there are as many.
 local function oldestWaiting(agent, most)
   flush()
@@ -507,6 +506,7 @@ local function dropOldest(agent, most, now)
   return #seqs
 end
 
+-- Whether an agent of this name is registered.
 local function isTaken(agent) return call('HEXISTS', keyOf('e', 'agent'), agent) == 1 end
 
 -- Reservations: r hash NAME and agent -> fence, end, whether shared, rest, each on a line; rn sorted set (by words) of the same
